@@ -1,0 +1,56 @@
+"""Where the local platform keeps things and which ports it listens on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What long work reports while it goes on: a service ("kafka"), what it is doing now, and the share done (0..1) where it is known.
+Progress = Callable[[str, str, float | None], None]
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torpor"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1; `gateway` is where people and curl go."""
+
+    gateway: int = 8080
+    platform: int = 8081
+    kafka: int = 19092
+    kafka_controller: int = 19093
+    model: int = 8090
+    smtp: int = 8025
+
+
+@dataclass(frozen=True)
+class Config:
+    """One local platform: its project folder, its state on disk, its ports."""
+
+    project: Path
+    manifests: Path
+    state: Path
+    cache: Path = field(default_factory=_cache)
+    ports: Ports = field(default_factory=Ports)
+    namespace: str = "torpor"
+    store_url: str | None = None  # None: the folder state/bucket
+    model_url: str | None = None  # None: the embedded model; else an OpenAI-compatible base URL
+    idle_seconds: float = 10.0
+    settings: dict[str, str] = field(default_factory=dict)  # handed to every function as TORPOR_SETTING_<NAME>
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.ports.kafka}"
+
+    @property
+    def bucket(self) -> Path:
+        return self.state / "bucket"
+
+    @property
+    def mailbox(self) -> Path:
+        """A Maildir."""
+        return self.state / "mail"
