@@ -1,0 +1,186 @@
+"""The events of the research workflow, in the order in which a request meets them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.contract import Contract
+
+Part = Annotated[int, Field(ge=1, le=5, description="which part of the request, counted from 1")]
+Parts = Annotated[int, Field(ge=1, le=5, description="how many parts the request has")]
+Revision = Annotated[int, Field(ge=0, le=9, description="how often the part was revised")]
+Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class RequestMetadata(_Value):
+    """What a producer says about a request; open, these fields have a meaning."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
+
+    email: str | None = Field(
+        None, max_length=254, pattern=r"^[^@\s<>,;:\"\\]+@[^@\s<>,;:\"\\]+$", description="where the report's link is sent"
+    )
+    sources: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{1,128}$", description="the collection of documents to work from"
+    )
+
+
+class ResearchQuery(Contract, event="research_requests"):
+    """A question to be researched."""
+
+    topic: str = Field(min_length=1, max_length=2_000)
+    depth: int = Field(ge=1, le=5, description="how many sub-questions")
+    metadata: RequestMetadata = RequestMetadata()
+
+
+class ResearchQuestion(Contract, event="research_questions"):
+    """One sub-question of a request."""
+
+    topic: str = Field(min_length=1, max_length=2_000)
+    part: Part
+    of: Parts
+    question: str = Field(min_length=1, max_length=2_000)
+    metadata: RequestMetadata = RequestMetadata()
+
+
+class Source(_Value):
+    """A document that passages come from."""
+
+    id: str = Field(min_length=1, description="the document's path in its collection")
+    title: Text
+    authors: str = ""
+    year: int | None = None
+    references: tuple[str, ...] = ()
+
+
+class Passage(_Value):
+    """A piece of a source, quoted word for word."""
+
+    id: str = Field(min_length=1, description="digest of source and text, in hexadecimal")
+    source: Source
+    text: Text
+    offset: int = Field(ge=0, description="where it starts in the source, in characters")
+
+
+class Claim(_Value):
+    """One statement and the passage that it rests on."""
+
+    text: str = Field(min_length=1, max_length=2_000)
+    passage: str = Field(description="id of a passage of the same summary")
+    quoted: bool = Field(False, description="the statement is the passage's own words")
+
+
+class Verdict(_Value):
+    """What the check of one claim came to."""
+
+    claim: int = Field(ge=0, description="index of the claim")
+    verdict: Literal["supported", "contradicted", "not_in_passage"]
+    reason: str = Field(min_length=1, max_length=2_000)
+    by: Literal["code", "model"]
+
+
+class _Part(Contract):
+    topic: str = Field(min_length=1, max_length=2_000)
+    part: Part
+    of: Parts
+    revision: Revision
+    question: str = Field(min_length=1, max_length=2_000)
+    claims: tuple[Claim, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    written_by: str = Field("", description="name of the model that wrote the claims")
+    metadata: RequestMetadata = RequestMetadata()
+
+
+class SummaryReady(_Part, event="summary_ready"):
+    """What was found on one sub-question, not yet checked."""
+
+
+class ValidationPassed(_Part, event="validation_passed"):
+    """A part of which every claim was found supported."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    checked_by: str = Field("", description="name of the model that judged, where one did")
+
+
+class ValidationFailed(_Part, event="validation_failed"):
+    """A part with at least one claim that was not found supported."""
+
+    verdicts: tuple[Verdict, ...]
+    checked_by: str = ""
+
+
+class PartAbandoned(_Part, event="part_abandoned"):
+    """A part that is given up; the claims that were found supported are kept, with their verdicts."""
+
+    reason: str = Field(min_length=1, max_length=2_000)
+    verdicts: tuple[Verdict, ...] = ()
+    checked_by: str = ""
+
+
+class ResearchResult(Contract, event="research_results"):
+    """All parts of a request, joined."""
+
+    topic: str = Field(min_length=1, max_length=2_000)
+    parts: tuple[ValidationPassed | PartAbandoned, ...] = Field(min_length=1)
+    metadata: RequestMetadata = RequestMetadata()
+
+
+class CompletedMetadata(RequestMetadata):
+    """The request's metadata and where its report is."""
+
+    link: str = Field(min_length=1, description="URL of the report")
+
+
+class ResearchComplete(Contract, event="research_complete"):
+    """The report is written and lies in the bucket."""
+
+    topic: str = Field(min_length=1, max_length=2_000)
+    summary: Text = Field(description="the report in a few sentences of plain text")
+    claims: int = Field(ge=0, description="how many claims the report makes")
+    parts: int = Field(ge=1)
+    parts_abandoned: int = Field(ge=0)
+    metadata: CompletedMetadata
+
+
+class ResearchFailed(Contract, event="research_failed"):
+    """The request ended without a report."""
+
+    topic: str = Field("", max_length=2_000)
+    reason: str = Field(min_length=1, max_length=2_000)
+    metadata: RequestMetadata = RequestMetadata()
+
+
+class StepState(_Value):
+    """One step of a request that is done."""
+
+    step: str
+    agent: str
+    part: int | None = None
+    revision: int = 0
+    at: str = Field(description="when it was done, RFC 3339")
+    duration_ms: int | None = None
+    tokens: int | None = None
+    coldstart: bool = False
+    event: str = Field(description="type of the event that it answered with")
+
+
+class WorkflowState(Contract, event="workflow_state"):
+    """Where a request stands: the fold of its events, the same for any order of them."""
+
+    status: Literal["running", "complete", "failed"]
+    topic: str = ""
+    events: int = Field(ge=0, description="how many events the state is made from")
+    deadline: str | None = Field(None, description="RFC 3339")
+    parts: int | None = None
+    parts_done: int = 0
+    parts_abandoned: int = 0
+    tokens: int = 0
+    steps: tuple[StepState, ...] = ()
+    reason: str | None = None
+    link: str | None = None
