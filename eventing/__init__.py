@@ -2,3 +2,8 @@
 
 Forbidden here: deciding anything an agent decides, and talking to a model.
 """
+
+from eventing.agent import Agent, Context, StepKey, agent
+from eventing.errors import EventingError
+
+__all__ = ["Agent", "Context", "EventingError", "StepKey", "agent"]

@@ -1,0 +1,163 @@
+"""`@agent`: an async function from one contract to others, and the `Context` that it works with."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from eventing.errors import WorkflowError
+from schemas import Contract
+
+T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class StepKey:
+    """What makes a step the same step: all of it is carried in the event."""
+
+    request_id: UUID
+    step: str
+    part: int | None = None
+    revision: int = 0
+
+    def path(self) -> str:
+        """`requests/<request>/steps/<step>/<part>.<revision>`, with `-` for a step of the whole request."""
+        return f"requests/{self.request_id}/steps/{self.step}/{self.part or '-'}.{self.revision}"
+
+    def __str__(self) -> str:
+        return f"{self.request_id}/{self.step}/{self.part or '-'}.{self.revision}"
+
+
+@dataclass
+class Usage:
+    """What a step bought, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Model(Protocol):
+    """The language model as an agent sees it; every call is keyed by step and ordinal."""
+
+    usage: Usage
+    name: str
+
+    async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
+        """The model's answer as plain text."""
+        ...
+
+    async def answer(
+        self, shape: type[T], prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0
+    ) -> T:
+        """The model's answer as an object of `shape`, with one repair attempt."""
+        ...
+
+
+class Bucket(Protocol):
+    """The object store as an agent sees it: objects are created once and never changed."""
+
+    async def create(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:
+        """Write an object unless it is there; whether this call wrote it."""
+        ...
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def keys(self, prefix: str) -> list[str]: ...
+
+
+class Mailer(Protocol):
+    async def send(self, message: EmailMessage) -> bool:
+        """Send a mail at most once per step; whether this call sent it."""
+        ...
+
+
+@dataclass
+class Context:
+    """What an agent is handed beside its event."""
+
+    key: StepKey
+    llm: Model
+    bucket: Bucket
+    mail: Mailer
+    deadline: datetime
+    budget_tokens: int
+    public_url: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
+    remember: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = None
+
+    async def once(self, name: str, fn: Callable[[], Awaitable[V]]) -> V:
+        """The value of `fn()`, which must be JSON: computed once, remembered with the step, the same on every later run."""
+        return await (self.remember(name, fn) if self.remember else fn())
+
+
+Handler = Callable[[Any, Context], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A registered agent; call it as the function that it is."""
+
+    name: str
+    handler: Handler
+    takes: tuple[type[Contract], ...]
+    answers: tuple[type[Contract], ...]
+    joins: bool
+
+    async def __call__(self, event: Any, ctx: Context) -> Any:
+        return await self.handler(event, ctx)
+
+
+def agent(name: str) -> Callable[[Handler], Agent]:
+    """Make an agent of `async def handle(event: In, ctx: Context) -> Out`.
+
+    In is a contract or a union of contracts, or `Sequence` of one where the step joins a request's parts. Out is a
+    contract, a union of contracts, `Sequence` of one, or None.
+
+    Raises:
+        WorkflowError: when the function is not async or its annotations are not contracts.
+    """
+
+    def register(handler: Handler) -> Agent:
+        where = f"agent {name!r} ({inspect.getsourcefile(handler)}:{handler.__code__.co_firstlineno})"
+        if not inspect.iscoroutinefunction(handler):
+            raise WorkflowError(f"{where}: the handler must be `async def`")
+        hints = typing.get_type_hints(handler)
+        parameters = list(inspect.signature(handler).parameters)
+        if len(parameters) != 2 or parameters[0] not in hints or "return" not in hints:
+            raise WorkflowError(f"{where}: write it as `async def handle(event: Contract, ctx: Context) -> Contract`")
+        takes, joins = _contracts(hints[parameters[0]], where)
+        answers, _ = _contracts(hints["return"], where)
+        return Agent(name, handler, takes, answers, joins)
+
+    return register
+
+
+def _contracts(hint: Any, where: str) -> tuple[tuple[type[Contract], ...], bool]:
+    origin = typing.get_origin(hint)
+    if origin in (list, tuple, Sequence) or (isinstance(origin, type) and issubclass(origin, Sequence)):
+        inner = [a for a in typing.get_args(hint) if a is not Ellipsis]
+        return _contracts(inner[0], where)[0], True
+    if origin in (typing.Union, types.UnionType):
+        found = [_contracts(option, where) for option in typing.get_args(hint)]
+        return tuple(c for contracts, _ in found for c in contracts), any(many for _, many in found)
+    if hint is type(None) or hint is None:
+        return (), False
+    if isinstance(hint, type) and issubclass(hint, Contract) and hint.event:
+        return (hint,), False
+    raise WorkflowError(f"{where}: {hint!r} is no contract; annotate with classes from `schemas`")
