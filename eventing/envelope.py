@@ -1,0 +1,217 @@
+"""Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs over the CloudEvents SDK.
+
+Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol binding 3.2 and 3.3, JSON event format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from cloudevents.exceptions import GenericException
+from cloudevents.http import CloudEvent, from_http, to_binary, to_structured
+
+from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
+
+STRUCTURED = "application/cloudevents+json"
+_NAME = re.compile(r"[a-z0-9]{1,64}")
+# The printable ASCII that a header value carries as it is (HTTP binding 3.1.3.2); a space only between words.
+_PLAIN = " !#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A CloudEvent: context attributes as text, data as bytes."""
+
+    attributes: Mapping[str, str]
+    data: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        return self.attributes["id"]
+
+    @property
+    def type(self) -> str:
+        return self.attributes["type"]
+
+    @property
+    def source(self) -> str:
+        return self.attributes["source"]
+
+    def get(self, name: str, default: str = "") -> str:
+        return self.attributes.get(name, default)
+
+    def number(self, name: str) -> int | None:
+        """An integer attribute, or None where it is absent.
+
+        Raises:
+            NotACloudEventError: when it is there and is no integer.
+        """
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            raise NotACloudEventError(f"attribute {name!r} must be an integer, got {value!r}") from None
+
+    def moment(self, name: str) -> datetime | None:
+        """A timestamp attribute (RFC 3339, with its offset), or None where it is absent.
+
+        Raises:
+            NotACloudEventError: when it is there and is no timestamp.
+        """
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise NotACloudEventError(f"attribute {name!r} must be an RFC 3339 timestamp with its offset, got {value!r}")
+        return moment
+
+    def request_id(self) -> UUID | None:
+        value = self.attributes.get("requestid") or self.attributes.get("partitionkey")
+        try:
+            return UUID(value) if value else None
+        except ValueError:
+            return None
+
+    def having(self, **attributes: str | None) -> Event:
+        """A copy with attributes added, or taken away where the value is None."""
+        merged = {**self.attributes, **attributes}
+        return replace(self, attributes={k: v for k, v in merged.items() if v is not None})
+
+
+def from_request(headers: Mapping[str, str], body: bytes) -> Event:
+    """The event of an HTTP request, in binary or structured mode.
+
+    Raises:
+        NotACloudEventError: when the request is no CloudEvent; it says what is missing.
+        UnsupportedMediaTypeError: for a batch.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    content_type = lowered.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == "application/cloudevents-batch+json":
+        raise UnsupportedMediaTypeError("batches are not taken; send one CloudEvent a request")
+    if content_type == STRUCTURED:
+        return from_json(body)
+    if "ce-specversion" not in lowered:
+        raise NotACloudEventError(
+            f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured mode)"
+        )
+    kept = {name: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
+    if content_type:
+        kept["content-type"] = lowered["content-type"]
+    return _decoded(kept, body)
+
+
+def from_json(body: bytes | str) -> Event:
+    """An event in the JSON event format.
+
+    Raises:
+        NotACloudEventError: when it is no JSON or no CloudEvent.
+    """
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise NotACloudEventError(f"the structured CloudEvent is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise NotACloudEventError(f"a structured CloudEvent is a JSON object, got {type(content).__name__}")
+    return _decoded({"content-type": STRUCTURED}, body)
+
+
+def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
+    try:
+        decoded = from_http(headers, body, data_unmarshaller=lambda data: data)
+    except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
+    attributes = {str(k): _text(v) for k, v in decoded.get_attributes().items() if v is not None}
+    return checked(Event(attributes, _bytes(decoded.get_data())))
+
+
+def checked(event: Event) -> Event:
+    """The event, if its attributes are as CloudEvents 1.0 wants them.
+
+    Raises:
+        NotACloudEventError: naming the attribute.
+    """
+    if event.get("specversion") != "1.0":
+        raise NotACloudEventError(f"attribute 'specversion' must be '1.0', got {event.get('specversion')!r}")
+    for name in ("id", "source", "type"):
+        if not event.get(name):
+            raise NotACloudEventError(f"attribute {name!r} must be a non-empty string")
+    for name in event.attributes:
+        if not _NAME.fullmatch(name):
+            raise NotACloudEventError(f"attribute name {name!r} must be lower-case letters and digits only")
+    return event
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _bytes(data: Any) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    return data.encode() if isinstance(data, str) else json.dumps(data, separators=(",", ":")).encode()
+
+
+def to_request(event: Event) -> tuple[dict[str, str], bytes]:
+    """Headers and body of the event in HTTP binary mode."""
+    headers, body = to_binary(CloudEvent(dict(event.attributes), event.data), data_marshaller=lambda data: data)
+    return {name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()}, body or b""
+
+
+def to_json(event: Event) -> bytes:
+    """The event in the JSON event format; JSON data stays JSON, anything else becomes `data_base64`."""
+    data: Any = event.data
+    if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            pass
+    _, body = to_structured(CloudEvent(dict(event.attributes), data), data_marshaller=lambda value: value)
+    return body.encode() if isinstance(body, str) else body
+
+
+def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, value: bytes | None) -> Event:
+    """The event of a Kafka record, in binary or structured mode.
+
+    Raises:
+        NotACloudEventError: when the record is no CloudEvent.
+    """
+    found = {name.lower(): (raw or b"").decode("utf-8", "replace") for name, raw in headers}
+    if found.get("content-type", "").startswith(STRUCTURED):
+        event = from_json(value or b"")
+    elif "ce_specversion" in found:
+        kept = {"ce-" + name[3:]: text for name, text in found.items() if name.startswith("ce_")}
+        kept |= {"content-type": found["content-type"]} if "content-type" in found else {}
+        event = _decoded(kept, value or b"")
+    else:
+        raise NotACloudEventError("the record has neither a `ce_specversion` header nor a structured content type")
+    if key and "partitionkey" not in event.attributes:
+        event = event.having(partitionkey=key.decode("utf-8", "replace"))
+    if "target_version" in found and "targetversion" not in event.attributes:
+        event = event.having(targetversion=found["target_version"])
+    return event
+
+
+def to_record(event: Event) -> tuple[list[tuple[str, bytes]], bytes | None, bytes | None]:
+    """Headers, key and value of the event as a Kafka record in binary mode; the key is its `partitionkey`."""
+    headers = [
+        (f"ce_{name}", value.encode()) for name, value in sorted(event.attributes.items()) if name != "datacontenttype"
+    ]
+    headers.append(("content-type", event.get("datacontenttype", "application/json").encode()))
+    key = event.get("partitionkey")
+    return headers, key.encode() if key else None, event.data
