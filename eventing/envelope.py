@@ -170,7 +170,9 @@ def _bytes(data: Any) -> bytes | None:
 def to_request(event: Event) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event in HTTP binary mode."""
     headers, body = to_binary(CloudEvent(dict(event.attributes), event.data), data_marshaller=lambda data: data)
-    return {name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()}, body or b""
+    return {
+        name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()
+    }, body or b""
 
 
 def to_json(event: Event) -> bytes:

@@ -1,18 +1,18 @@
 """What can go wrong with an event, and whether sending it again helps.
 
-    EventingError
-      NotACloudEventError      400  the request carries no CloudEvent
-      ContractError            422  its data breaks the contract (or its type has none)
-      StepConflictError        422  the step was done before, with another input
-      PayloadTooLargeError     413
-      NotNowError              503  could not be done now; the broker delivers it again
-        StoreError             503
-        PublishError           503
-      DeadlinePassedError      422  the request's deadline is over
-      AgentError               500  the agent failed; the broker delivers it again
-        WrongAnswerError       422  the agent answered with what its step may not answer
-      WorkflowError                 the workflow file cannot work (never over HTTP)
-      ConfigurationError            the environment lacks or contradicts something
+EventingError
+  NotACloudEventError      400  the request carries no CloudEvent
+  ContractError            422  its data breaks the contract (or its type has none)
+  StepConflictError        422  the step was done before, with another input
+  PayloadTooLargeError     413
+  NotNowError              503  could not be done now; the broker delivers it again
+    StoreError             503
+    PublishError           503
+  DeadlinePassedError      422  the request's deadline is over
+  AgentError               500  the agent failed; the broker delivers it again
+    WrongAnswerError       422  the agent answered with what its step may not answer
+  WorkflowError                 the workflow file cannot work (never over HTTP)
+  ConfigurationError            the environment lacks or contradicts something
 """
 
 from __future__ import annotations

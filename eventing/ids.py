@@ -1,0 +1,32 @@
+"""Ids that come out the same on every run: UUIDv5 (RFC 9562) of what they name, never of a clock or a dice."""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from eventing.agent import StepKey
+from eventing.envelope import Event
+
+_ROOT = uuid5(NAMESPACE_URL, "urn:torpor")
+
+
+def answer_id(key: StepKey, number: int) -> str:
+    """Id of the answer `number` (from 0) of a step."""
+    return str(uuid5(key.request_id, f"{key}#{number}"))
+
+
+def named_id(request_id: UUID, name: str) -> str:
+    """Id of an event that no step answers with, for instance a snapshot."""
+    return str(uuid5(request_id, name))
+
+
+def request_id_of(source: str, event_id: str) -> UUID:
+    """The request id of a foreign event that brings none: the same for every delivery of the event."""
+    return uuid5(_ROOT, f"{source}\n{event_id}")
+
+
+def digest(event: Event) -> str:
+    """Digest of what an event says (type and data, not id or time), in hexadecimal: the identity of a step's input."""
+    content = hashlib.sha256(event.type.encode() + b"\n" + (event.data or b""))
+    return content.hexdigest()

@@ -1,0 +1,129 @@
+"""The protocol of a step: look up, run, put if absent, publish what is stored, mark.
+
+    published already?   -> nothing to do
+    result stored?       -> no: run, then put ALL answers as one object, if absent (the loser adopts the winner's)
+    publish what is STORED, each answer acknowledged -> put the `published` marker
+
+Invariants, whatever dies wherever:
+  1. Every delivery of a step's event ends in the same stored answers with the same ids.
+  2. Nothing is published that is not stored; nothing is marked published that was not acknowledged.
+  3. A step with another input than the one it was done with is refused, never answered with somebody else's result.
+  4. A request ends once: of all its end events, the one that claims `outcome` first is published.
+There are no locks and no leases, so a crash leaves nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from eventing.agent import StepKey
+from eventing.envelope import Event, from_json, to_json
+from eventing.errors import StepConflictError, StoreError
+
+
+class Objects(Protocol):
+    """What the protocol needs of a store."""
+
+    async def create(self, key: str, data: bytes, content_type: str = ...) -> bool: ...
+    async def get(self, key: str) -> bytes | None: ...
+    async def keys(self, prefix: str) -> list[str]: ...
+
+
+Publish = Callable[[Event], Awaitable[None]]
+Run = Callable[[], Awaitable[Sequence[Event]]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Performs steps over one store and one way to publish. `ends` are the events that end a request."""
+
+    objects: Objects
+    publish: Publish
+    ends: frozenset[str] = field(default_factory=frozenset)
+
+    async def perform(self, key: StepKey, digest: str, run: Run) -> str:
+        """Bring a step to its published end; says how: `duplicate`, `adopted` or `done`.
+
+        Raises:
+            StepConflictError: the step was done with another input (`digest` differs).
+        """
+        path = key.path()
+        if (marker := await self.objects.get(f"{path}/published.json")) is not None:
+            _same_input(key, digest, _parsed(marker, path))
+            return "duplicate"
+        outcome = "adopted"
+        stored = await self.objects.get(f"{path}/result.json")
+        if stored is None:
+            answers = await run()
+            made = json.dumps({"digest": digest, "answers": [json.loads(to_json(a)) for a in answers]}).encode()
+            won = await self.objects.create(f"{path}/result.json", made, "application/json")
+            stored, outcome = (made, "done") if won else (await self._there(f"{path}/result.json"), "adopted")
+        record = _parsed(stored, path)
+        _same_input(key, digest, record)
+        for answer in record["answers"]:
+            await self._send(key.request_id, from_json(json.dumps(answer)))
+        await self.objects.create(f"{path}/published.json", json.dumps({"digest": digest}).encode(), "application/json")
+        return outcome
+
+    async def join(self, key: StepKey, event: Event, digest: str, of: int) -> list[Event] | None:
+        """Store a part of a join; all `of` parts in order once they are there, else None.
+
+        "Incomplete" is never stored: whoever stores the last part finds all of them, since each stores before it lists.
+        """
+        folder = f"requests/{key.request_id}/steps/{key.step}/parts"
+        own = f"{folder}/{key.part:03d}.json"
+        if not await self.objects.create(own, json.dumps({"digest": digest, "event": json.loads(to_json(event))}).encode()):
+            _same_input(key, digest, _parsed(await self._there(own), own))
+        parts = await self.objects.keys(folder)
+        if len(parts) < of:
+            return None
+        return [from_json(json.dumps(_parsed(await self._there(part), part)["event"])) for part in parts]
+
+    async def ended(self, request_id: UUID) -> bool:
+        """Whether the request has ended: work on it would be for nothing."""
+        return await self.objects.get(_outcome(request_id)) is not None
+
+    async def end(self, request_id: UUID, event: Event) -> bool:
+        """Claim the request's end for an event; whether it is (or was before) this event's."""
+        claim = json.dumps({"id": event.id, "type": event.type}).encode()
+        if await self.objects.create(_outcome(request_id), claim, "application/json"):
+            return True
+        winner = _parsed(await self._there(_outcome(request_id)), "outcome")
+        return bool(winner["id"] == event.id)
+
+    async def _send(self, request_id: UUID, event: Event) -> None:
+        if event.type in self.ends and not await self.end(request_id, event):
+            return
+        await self.publish(event)
+
+    async def _there(self, key: str) -> bytes:
+        stored = await self.objects.get(key)
+        if stored is None:
+            raise StoreError(f"{key} was there a moment ago and is not now; was the bucket emptied?")
+        return stored
+
+
+def _outcome(request_id: UUID) -> str:
+    return f"requests/{request_id}/outcome.json"
+
+
+def _same_input(key: StepKey, digest: str, record: dict[str, Any]) -> None:
+    if record["digest"] != digest:
+        raise StepConflictError(
+            f"step {key} was done with another input (digest {record['digest'][:12]}, now {digest[:12]}): "
+            "a request id belongs to one request; use a new one"
+        )
+
+
+def _parsed(stored: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(stored)
+    except ValueError as error:
+        raise StoreError(f"{where} holds no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{where} holds {type(content).__name__}, expected an object")
+    return content

@@ -1,0 +1,82 @@
+"""The object store: a folder, S3, GCS or Azure behind obstore. Objects are created once and never changed in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlparse
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, MemoryStore, from_url
+
+from eventing.errors import ConfigurationError, StoreError
+
+
+class Store:
+    """Four verbs over one bucket; vendor errors become StoreError."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        # A folder has no place for a content type.
+        self._typed = not isinstance(store, LocalStore | MemoryStore)
+
+    @classmethod
+    def open(cls, url: str, environ: Mapping[str, str] = os.environ) -> Store:
+        """The store at a URL: `file:///folder`, `s3://bucket`, `gs://bucket`, `az://container`, `memory:///`.
+
+        Raises:
+            ConfigurationError: when the URL names no store that is known.
+        """
+        parsed = urlparse(url)
+        try:
+            if parsed.scheme == "memory":
+                return cls(MemoryStore())
+            if parsed.scheme == "file":
+                folder = Path(unquote(parsed.path))
+                folder.mkdir(parents=True, exist_ok=True)
+                return cls(LocalStore(folder))
+            plain = environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+            options = {"client_options": {"allow_http": True}} if plain else {}
+            return cls(from_url(url, **cast(Any, options)))
+        except (BaseError, ValueError, OSError) as error:
+            raise ConfigurationError(f"TORPOR_STORE={url!r} cannot be opened: {error}") from error
+
+    async def create(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:
+        """Write an object unless it is there; whether this call wrote it."""
+        attributes: Any = {"Content-Type": content_type} if self._typed else None
+        try:
+            await obstore.put_async(self._store, key, data, mode="create", attributes=attributes)
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{key} could not be written: {error}") from error
+        return True
+
+    async def get(self, key: str) -> bytes | None:
+        """The object's content, or None when it is not there."""
+        try:
+            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{key} could not be read: {error}") from error
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Keys below a folder-like prefix, sorted."""
+        try:
+            chunks = [chunk async for chunk in obstore.list(self._store, prefix)]
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{prefix} could not be listed: {error}") from error
+        return sorted(entry["path"] for chunk in chunks for entry in chunk)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object of an index; results, events and markers are never removed."""
+        try:
+            await obstore.delete_async(self._store, key)
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{key} could not be removed: {error}") from error
