@@ -5,6 +5,7 @@ Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol bi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -106,7 +107,7 @@ def from_request(headers: Mapping[str, str], body: bytes) -> Event:
         return from_json(body)
     if "ce-specversion" not in lowered:
         raise NotACloudEventError(
-            f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured mode)"
+            f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured)"
         )
     kept = {name: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
     if content_type:
@@ -179,10 +180,8 @@ def to_json(event: Event) -> bytes:
     """The event in the JSON event format; JSON data stays JSON, anything else becomes `data_base64`."""
     data: Any = event.data
     if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
-        try:
+        with contextlib.suppress(ValueError):
             data = json.loads(data)
-        except ValueError:
-            pass
     _, body = to_structured(CloudEvent(dict(event.attributes), data), data_marshaller=lambda value: value)
     return body.encode() if isinstance(body, str) else body
 

@@ -58,6 +58,6 @@ def _narrowed(old: Schema, new: Schema, at: str) -> list[str]:
             found.append(f"{at}: {keyword} went from {before} to {after}, which refuses what was taken before")
     if new.get("pattern") not in (None, old.get("pattern")):
         found.append(f"{at}: pattern changed from {old.get('pattern')} to {new['pattern']}")
-    allowed = old.get("enum", [])
+    allowed: list[Any] = old.get("enum", [])
     gone = set(map(str, allowed)) - set(map(str, new.get("enum", allowed)))
     return found + [f"{at} no longer takes the value {value}" for value in sorted(gone)]

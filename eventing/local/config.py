@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# What long work reports while it goes on: a service ("kafka"), what it is doing now, and the share done (0..1) where it is known.
+# What long work reports while it goes on: a service ("kafka"), what it does now, and the share done (0..1) where known.
 Progress = Callable[[str, str, float | None], None]
 
 
