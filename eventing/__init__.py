@@ -1,4 +1,4 @@
-"""Everything between agents: envelope, step protocol, publishing, the HTTP adapter, the workflow file and what follows from it.
+"""Everything between agents: envelope, step protocol, publishing, the HTTP adapter, the workflow file and its manifests.
 
 Forbidden here: deciding anything an agent decides, and talking to a model.
 """
