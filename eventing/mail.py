@@ -1,0 +1,133 @@
+"""Mail: an effect that cannot be repeated unseen, so it is claimed before and marked after.
+
+A claim without its mark is taken over once its lease is over: then a mail may go out twice, with the same Message-ID.
+That window is the time from the server's acceptance to the mark, and only if the process dies within it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import smtplib
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from urllib.parse import unquote, urlparse
+
+from eventing.agent import StepKey
+from eventing.errors import ConfigurationError, NotNowError
+from eventing.step import Objects
+
+LEASE = timedelta(seconds=90)
+TIME_LIMIT_S = 20.0
+
+
+class MailError(NotNowError):
+    """The mail server did not take the mail; it is tried again with the event."""
+
+    title = "Mail server unavailable"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where mail is handed in; the password never shows in its repr."""
+
+    host: str
+    port: int
+    security: str = ""  # "", "starttls" or "tls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Server:
+        """A server from `smtp://[user:password@]host[:port]`, also `smtp+starttls://` and `smtps://`.
+
+        Raises:
+            ConfigurationError: when it is none of these; the message never holds the password.
+        """
+        parsed = urlparse(url)
+        kinds = {"smtp": ("", 25), "smtp+starttls": ("starttls", 587), "smtps": ("tls", 465)}
+        if parsed.scheme not in kinds or not parsed.hostname:
+            raise ConfigurationError(
+                "TORPOR_SMTP must be smtp://, smtp+starttls:// or smtps:// with [user:password@]host[:port]"
+            )
+        security, port = kinds[parsed.scheme]
+        user, password = unquote(parsed.username or ""), unquote(parsed.password or "")
+        return cls(parsed.hostname, parsed.port or port, security, user, password)
+
+    def deliver(self, message: EmailMessage) -> None:
+        """Hand one mail in.
+
+        Raises:
+            MailError: when the server cannot be reached or refuses.
+        """
+        tls = ssl.create_default_context()
+        try:
+            opened: smtplib.SMTP
+            if self.security == "tls":
+                opened = smtplib.SMTP_SSL(self.host, self.port, timeout=TIME_LIMIT_S, context=tls)
+            else:
+                opened = smtplib.SMTP(self.host, self.port, timeout=TIME_LIMIT_S)
+            with opened as connection:
+                if self.security == "starttls":
+                    connection.starttls(context=tls)
+                if self.user:
+                    connection.login(self.user, self.password)
+                connection.send_message(message)
+        except (smtplib.SMTPException, OSError) as error:
+            raise MailError(f"{self.host}:{self.port} did not take the mail: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True)
+class ClaimedMailer:
+    """Sends the mail of one request once: claim, send, mark."""
+
+    server: Server
+    sender: str
+    objects: Objects
+    key: StepKey
+    clock: Callable[[], datetime]
+
+    async def send(self, message: EmailMessage) -> bool:
+        """Send unless it was sent; whether this call sent it.
+
+        Raises:
+            MailError: the server did not take it, or another process holds the claim at this moment.
+        """
+        folder = f"requests/{self.key.request_id}/mail"
+        if await self.objects.get(f"{folder}/sent.json") is not None:
+            return False
+        attempt = await self._claim(folder)
+        if "From" not in message:
+            message["From"] = self.sender
+        try:
+            await asyncio.to_thread(self.server.deliver, message)
+        except MailError:
+            # Nothing was handed in: the claim is given back, so that the next delivery need not wait for the lease.
+            await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", b"{}")
+            raise
+        sent = {"message_id": message["Message-ID"], "to": message["To"], "at": self.clock().isoformat()}
+        await self.objects.create(f"{folder}/sent.json", json.dumps(sent).encode(), "application/json")
+        return True
+
+    async def _claim(self, folder: str) -> int:
+        keys = await self.objects.keys(folder)
+        claims = sorted(key for key in keys if key.rsplit("/", 1)[-1].startswith("claim-") and "returned" not in key)
+        if claims and f"{claims[-1].removesuffix('.json')}-returned.json" not in keys:
+            claimed = json.loads(await self.objects.get(claims[-1]) or b"{}").get("at")
+            if claimed and self.clock() - datetime.fromisoformat(claimed) < LEASE:
+                raise MailError(f"the mail of request {self.key.request_id} is being sent by another process")
+        attempt = len(claims) + 1
+        claim = json.dumps({"at": self.clock().isoformat()}).encode()
+        if not await self.objects.create(f"{folder}/claim-{attempt:03d}.json", claim, "application/json"):
+            raise MailError(f"the mail of request {self.key.request_id} was claimed by another process")
+        return attempt
+
+
+class NoMailer:
+    """Stands where no mail server is configured."""
+
+    async def send(self, message: EmailMessage) -> bool:
+        raise ConfigurationError("TORPOR_SMTP is not set, so no mail can be sent")
