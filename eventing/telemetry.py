@@ -1,4 +1,4 @@
-"""One trace over all hops, and the counters of a function. Trace context travels in the events (W3C, CloudEvents tracing extension)."""
+"""One trace over all hops, and the counters of a function. Trace context (W3C) travels in the events."""
 
 from __future__ import annotations
 

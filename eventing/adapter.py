@@ -1,0 +1,243 @@
+"""From an event to the step it asks for: validate, run the agent, store, publish. No HTTP here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from eventing import ids, telemetry
+from eventing.agent import Agent, Context, Model, StepKey
+from eventing.envelope import Event
+from eventing.errors import AgentError, ContractError, EventingError, WrongAnswerError
+from eventing.publishing import resolved
+from eventing.runtime import Runtime
+from eventing.workflow import Step
+from schemas import Contract, contract_for
+
+
+class Models(Protocol):
+    """Where an agent's model comes from; `inference.client` satisfies it."""
+
+    def for_step(
+        self, *, key: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
+    ) -> Model: ...
+
+
+class _Over(Exception):
+    """The request has ended, or its deadline has passed: nothing more is bought for it."""
+
+
+def validated(event: Event, contract: type[Contract]) -> Contract:
+    """The event's data as its contract.
+
+    Raises:
+        ContractError: naming each field, the rule it breaks and the value.
+    """
+    try:
+        data = contract.model_validate_json(event.data or b"null")
+    except ValidationError as error:
+        raise ContractError(f"the data of {event.type} breaks its contract", faults(error)) from error
+    named = event.attributes.get("requestid")
+    if named and named.lower() != str(data.request_id):
+        what = {"field": "requestid", "rule": f"must equal the data's request_id {data.request_id}", "value": named[:80]}
+        raise ContractError(f"{event.type} contradicts itself", [what])
+    return data
+
+
+def faults(error: ValidationError) -> list[dict[str, Any]]:
+    """Field, rule and value of everything that a validation found."""
+    return [
+        {
+            "field": ".".join(map(str, fault["loc"])) or "(all)",
+            "rule": fault["msg"],
+            "value": "absent" if fault["type"] == "missing" else repr(fault["input"])[:80],
+        }
+        for fault in error.errors(include_url=False, include_context=False)
+    ]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Takes events for one agent."""
+
+    agent: Agent
+    runtime: Runtime
+    models: Models
+
+    async def take(self, event: Event, coldstart: bool = False) -> str:
+        """Bring the event's step to its end; says how it ended: done, adopted, duplicate, waiting or over.
+
+        Raises:
+            EventingError: whatever kept it from its end; its `status` says whether to deliver the event again.
+        """
+        event = await resolved(event, self.runtime.store)
+        step = self.runtime.workflow.step_for(self.agent.name, event.type)
+        if step is None:
+            takes = ", ".join(contract.event for contract in self.agent.takes)
+            raise ContractError(f"agent {self.agent.name} takes {takes}; it was sent {event.type}")
+        data = validated(event, contract_for(event.type))
+        part, revision = getattr(data, "part", None), getattr(data, "revision", 0)
+        key = StepKey(data.request_id, step.name, part, revision)
+        run = _Run(self, step, key, event, coldstart)
+        try:
+            if step.join:
+                return await run.joined(data)
+            return await self.runtime.steps.perform(key, ids.digest(event), lambda: run.answers(data))
+        except _Over:
+            return "over"
+
+
+@dataclass
+class _Run:
+    """One step, being done."""
+
+    adapter: Adapter
+    step: Step
+    key: StepKey
+    event: Event
+    coldstart: bool
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.adapter.runtime
+
+    async def joined(self, data: Contract) -> str:
+        of = getattr(data, "of", 1)
+        parts = await self.runtime.steps.join(self.key, self.event, ids.digest(self.event), of)
+        if parts is None:
+            return "waiting"
+        self.key = StepKey(self.key.request_id, self.step.name)
+        # The same parts join to the same digest, whichever of them arrived last.
+        whole = Event({"type": self.step.name}, "".join(map(ids.digest, parts)).encode())
+        budget = sum(part.number("budgettokens") or 0 for part in parts)
+        self.event = self.event.having(budgettokens=str(budget) if budget else None)
+        inputs = [validated(part, contract_for(part.type)) for part in parts]
+        return await self.runtime.steps.perform(self.key, ids.digest(whole), lambda: self.answers(inputs))
+
+    async def answers(self, data: Contract | list[Contract]) -> list[Event]:
+        """Run the agent and make events of what it answers."""
+        deadline = self._deadline()
+        closing = self.event.type in self.runtime.workflow.ends
+        if not closing and (self.runtime.clock() > deadline or await self.runtime.steps.ended(self.key.request_id)):
+            raise _Over
+        ctx = self._context(deadline)
+        started = time.perf_counter()
+        answered = await self._handled(data, ctx)
+        seconds = time.perf_counter() - started
+        telemetry.DURATION.labels(self.adapter.agent.name, self.step.name).observe(seconds)
+        telemetry.TOKENS.labels(self.adapter.agent.name).inc(ctx.llm.usage.tokens)
+        return self._events(answered, ctx, deadline, round(seconds * 1000))
+
+    def _deadline(self) -> datetime:
+        opened = self.event.moment("time") or self.runtime.clock()
+        return self.event.moment("deadline") or opened + self.runtime.workflow.deadline
+
+    def _context(self, deadline: datetime) -> Context:
+        budget = self.event.number("budgettokens")
+        budget = self.runtime.workflow.budget_tokens if budget is None else budget
+        llm = self.adapter.models.for_step(
+            key=str(self.key),
+            deadline=deadline,
+            budget_tokens=budget,
+            time_limit_s=self.runtime.time_limit_s,
+            traceparent=telemetry.context().get("traceparent"),
+        )
+        return Context(
+            key=self.key,
+            llm=llm,
+            bucket=self.runtime.store,
+            mail=self.runtime.mailer(self.key),
+            deadline=deadline,
+            budget_tokens=budget,
+            public_url=self.runtime.public_url,
+            settings=self.runtime.settings,
+            clock=self.runtime.clock,
+            remember=self._remember,
+        )
+
+    async def _remember(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
+        key = f"{self.key.path()}/once/{name}.json"
+        stored = await self.runtime.store.get(key)
+        if stored is None:
+            stored = json.dumps(await fn()).encode()
+            if not await self.runtime.store.create(key, stored, "application/json"):
+                stored = await self.runtime.store.get(key) or stored
+        return json.loads(stored)
+
+    async def _handled(self, data: Any, ctx: Context) -> Sequence[Contract]:
+        agent = self.adapter.agent
+        limit = self.runtime.time_limit_s
+        try:
+            answered = await asyncio.wait_for(agent(data, ctx), limit)
+        except TimeoutError as error:
+            raise AgentError(f"agent {agent.name} did not finish step {self.step.name} within {limit:g} s") from error
+        except Exception as error:
+            if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
+                raise
+            raise AgentError(f"agent {agent.name} raised {type(error).__name__}: {error} ({_raised_at(error)})") from error
+        found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
+        for answer in found:
+            if not isinstance(answer, Contract) or answer.event not in self.step.answers:
+                allowed = ", ".join(self.step.answers) or "nothing"
+                raise WrongAnswerError(
+                    f"agent {agent.name} answered {type(answer).__name__}; {self.step.name} may answer {allowed}"
+                )
+        if len(found) > (self.step.fan_out or 1):
+            raise WrongAnswerError(
+                f"agent {agent.name} gave {len(found)} answers; {self.step.name} may give {self.step.fan_out or 1}"
+            )
+        return found
+
+    def _events(self, answered: Sequence[Contract], ctx: Context, deadline: datetime, duration_ms: int) -> list[Event]:
+        left = max(0, ctx.budget_tokens - ctx.llm.usage.tokens)
+        common = {
+            "specversion": "1.0",
+            "source": f"/agents/{self.adapter.agent.name}/{self.step.name}",
+            "time": self.runtime.clock().isoformat(),
+            "datacontenttype": "application/json",
+            "subject": str(self.key.request_id),
+            "partitionkey": str(self.key.request_id),
+            "requestid": str(self.key.request_id),
+            "deadline": deadline.isoformat(),
+            "workflow": self.runtime.workflow.name,
+            "cause": self.event.id,
+            "budgettokens": str(left // max(1, len(answered))),
+            **telemetry.context(),
+        }
+        if version := self.event.get("targetversion"):
+            common["targetversion"] = version
+        cost = {
+            "durationms": str(duration_ms),
+            "tokens": str(ctx.llm.usage.tokens),
+            "coldstart": "true" if self.coldstart else "false",
+        }
+        return [
+            # What the step cost is said once, by its first answer.
+            _event(answer, ids.answer_id(self.key, number), {**common, **(cost if number == 0 else {})})
+            for number, answer in enumerate(answered)
+        ]
+
+
+def _event(answer: Contract, event_id: str, common: dict[str, str]) -> Event:
+    own = {"id": event_id, "type": answer.event, "dataschema": answer.dataschema()}
+    for name in ("part", "revision"):
+        if (value := getattr(answer, name, None)) is not None:
+            own[name] = str(value)
+    return Event({**common, **own}, answer.model_dump_json().encode())
+
+
+def _raised_at(error: BaseException) -> str:
+    step = error.__traceback__
+    while step and step.tb_next:
+        step = step.tb_next
+    return f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}" if step else "unknown place"
+
+
+__all__ = ["Adapter", "EventingError", "Models", "faults", "validated"]

@@ -1,0 +1,82 @@
+"""The connections of a function process, made at one place from its environment and opened on the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from eventing import workflow
+from eventing.agent import Mailer, StepKey
+from eventing.errors import ConfigurationError
+from eventing.mail import ClaimedMailer, NoMailer, Server
+from eventing.publishing import Publisher
+from eventing.step import Steps
+from eventing.store import Store
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a function works with; every part is made when it is first asked for."""
+
+    environ: Mapping[str, str]
+    clock: Callable[[], datetime] = field(default=now)
+
+    def _needed(self, name: str, example: str) -> str:
+        value = self.environ.get(name)
+        if not value:
+            raise ConfigurationError(f"the environment variable {name} is not set; it should be like {example}")
+        return value
+
+    @cached_property
+    def workflow(self) -> workflow.Workflow:
+        """The workflow that TORPOR_WORKFLOW names (a file, or one that the package brings); `research` where it is unset."""
+        name = self.environ.get("TORPOR_WORKFLOW", "research")
+        return workflow.load(Path(name)) if name.endswith((".yaml", ".yml")) else workflow.named(name)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store.open(self._needed("TORPOR_STORE", "s3://bucket or file:///folder"), self.environ)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        ingress = "http://kafka-broker-ingress.knative-eventing.svc.cluster.local/torpor"
+        return Publisher(self._needed("TORPOR_INGRESS", ingress), self.store)
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps(self.store, self.publisher.publish, frozenset(self.workflow.ends))
+
+    @property
+    def public_url(self) -> str:
+        """Where people reach the gateway, without a slash at its end."""
+        return self.environ.get("TORPOR_PUBLIC_URL", "http://localhost:8080").rstrip("/")
+
+    @property
+    def time_limit_s(self) -> float:
+        """How long an agent may work on an event, in seconds."""
+        value = self.environ.get("TORPOR_TIME_LIMIT_S", "60")
+        try:
+            return float(value)
+        except ValueError:
+            raise ConfigurationError(f"TORPOR_TIME_LIMIT_S must be a number of seconds, got {value!r}") from None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What agents may read: TORPOR_SETTING_SOURCES=x is {"sources": "x"}."""
+        prefix = "TORPOR_SETTING_"
+        return {name.removeprefix(prefix).lower(): value for name, value in self.environ.items() if name.startswith(prefix)}
+
+    def mailer(self, key: StepKey) -> Mailer:
+        """The mailer of one step; without TORPOR_SMTP one that refuses."""
+        url = self.environ.get("TORPOR_SMTP")
+        if not url:
+            return NoMailer()
+        sender = self.environ.get("TORPOR_MAIL_FROM", "torpor@localhost")
+        return ClaimedMailer(Server.parse(url), sender, self.store, key, self.clock)

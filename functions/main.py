@@ -1,0 +1,23 @@
+"""What functions-framework serves for every agent: the agent that TORPOR_AGENT names."""
+
+import importlib
+import os
+
+from eventing import Agent
+from eventing.errors import ConfigurationError
+from eventing.function import serve
+from eventing.runtime import Runtime
+from inference import client
+
+
+def _agent(name: str) -> Agent:
+    try:
+        found: Agent = importlib.import_module(f"functions.{name}.agent").handle
+        return found
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"TORPOR_AGENT={name!r}: {error}; an agent is functions/<name>/agent.py with `handle` made by @agent"
+        ) from error
+
+
+function = serve(_agent(os.environ.get("TORPOR_AGENT", "")), Runtime(os.environ), client.from_environment(os.environ))

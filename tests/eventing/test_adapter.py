@@ -1,0 +1,258 @@
+"""What an agent's adapter must do with an event: validate it, do its step once, publish what is stored."""
+
+import asyncio
+import json
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from eventing import Context, agent
+from eventing.adapter import Adapter
+from eventing.envelope import Event
+from eventing.errors import AgentError, ContractError, StepConflictError, WrongAnswerError
+from eventing.runtime import Runtime
+from eventing.step import Steps
+from eventing.testing import NOON, REQUEST, Broker, memory_bucket
+from inference.testing import FakeModel
+from schemas import (
+    PartAbandoned,
+    ResearchComplete,
+    ResearchFailed,
+    ResearchQuery,
+    ResearchQuestion,
+    ResearchResult,
+    SummaryReady,
+    ValidationPassed,
+)
+
+
+class Models:
+    def for_step(self, **_: object) -> FakeModel:
+        return FakeModel()
+
+
+class World:
+    """A runtime over a bucket in memory and a broker that keeps."""
+
+    def __init__(self) -> None:
+        self.broker, self.now = Broker(), NOON
+        self.runtime = Runtime({"TORPOR_TIME_LIMIT_S": "0.5"}, clock=lambda: self.now)
+        store = memory_bucket()
+        steps = Steps(store, self.broker.publish, frozenset(self.runtime.workflow.ends))
+        self.runtime.__dict__.update(store=store, steps=steps)
+        self.calls = 0
+
+    def adapter(self, handler) -> Adapter:
+        return Adapter(handler, self.runtime, Models())
+
+    def planner(self, answer=None) -> Adapter:
+        @agent("planner")
+        async def handle(query: ResearchQuery, ctx: Context) -> list[ResearchQuestion]:
+            self.calls += 1
+            return answer(query) if answer else [question(query, n + 1) for n in range(query.depth)]
+
+        return self.adapter(handle)
+
+
+def question(query: ResearchQuery, part: int) -> ResearchQuestion:
+    return ResearchQuestion(
+        request_id=query.request_id, topic=query.topic, part=part, of=query.depth, question=f"What is {part}?"
+    )
+
+
+def request(depth=2, **changes) -> Event:
+    data = {"request_id": str(REQUEST), "topic": "sleep", "depth": depth} | changes
+    attributes = {"specversion": "1.0", "id": "e1", "source": "/test", "type": "research_requests", "time": NOON.isoformat()}
+    return Event(attributes, json.dumps(data).encode())
+
+
+async def test_answers_carry_what_the_next_step_needs():
+    world = World()
+    assert await world.planner().take(request(), coldstart=True) == "done"
+    first, second = world.broker.events
+    assert first.type == "research_questions"
+    assert (first.get("part"), second.get("part")) == ("1", "2")
+    assert first.get("requestid") == first.get("partitionkey") == str(REQUEST)
+    assert first.get("deadline") == (NOON + timedelta(minutes=30)).isoformat()
+    assert int(first.get("budgettokens")) + int(second.get("budgettokens")) <= 60_000
+    assert first.get("cause") == "e1"
+    assert first.get("coldstart") == "true" and "coldstart" not in second.attributes
+    assert first.get("dataschema") == "/schemas/research_questions/v1"
+
+
+async def test_a_duplicate_is_answered_once_with_one_run():
+    world = World()
+    planner = world.planner()
+    assert [await planner.take(request()) for _ in range(3)] == ["done", "duplicate", "duplicate"]
+    assert world.calls == 1 and len(world.broker.events) == 2
+
+
+async def test_a_crash_between_store_and_publish_publishes_what_is_stored():
+    world = World()
+    world.broker.fail = 1
+    with pytest.raises(OSError):
+        await world.planner().take(request())
+    world.now += timedelta(seconds=80)
+    assert await world.planner().take(request()) == "adopted"
+    assert world.calls == 1
+    assert {e.get("time") for e in world.broker.events} == {NOON.isoformat()}
+
+
+async def test_two_workers_at_once_publish_the_same_answers():
+    world = World()
+
+    def slow() -> Adapter:
+        @agent("planner")
+        async def handle(query: ResearchQuery, ctx: Context) -> list[ResearchQuestion]:
+            await asyncio.sleep(0.01)
+            world.calls += 1
+            return [question(query, 1).model_copy(update={"question": f"Run {world.calls}?"})]
+
+        return world.adapter(handle)
+
+    await asyncio.gather(*(slow().take(request(depth=1)) for _ in range(5)))
+    assert len({(e.id, e.data) for e in world.broker.events}) == 1
+
+
+async def test_the_same_request_id_with_another_topic_is_refused():
+    world = World()
+    await world.planner().take(request())
+    with pytest.raises(StepConflictError, match="another input"):
+        await world.planner().take(request(topic="waking"))
+    assert len(world.broker.events) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"depth": 0}, "depth: Input should be greater than or equal to 1 (got 0)"),
+        ({"depth": 9}, "depth: Input should be less than or equal to 5 (got 9)"),
+        ({"depth": "two"}, "depth: Input should be a valid integer (got 'two')"),
+        ({"topic": ""}, "topic: String should have at least 1 character (got '')"),
+        ({"request_id": "test-123"}, "request_id: Input should be a valid UUID"),
+    ],
+)
+async def test_a_broken_contract_names_field_rule_and_value(changes, told):
+    world = World()
+    with pytest.raises(ContractError) as caught:
+        await world.planner().take(request(**changes))
+    assert told in str(caught.value)
+    assert caught.value.status == 422 and not world.broker.events
+
+
+async def test_an_event_that_contradicts_itself_is_refused():
+    with pytest.raises(ContractError, match="requestid: must equal"):
+        await World().planner().take(request().having(requestid=str(UUID(int=7))))
+
+
+async def test_an_event_for_another_agent_is_refused():
+    with pytest.raises(ContractError, match="planner takes research_requests"):
+        await World().planner().take(request().having(type="research_results"))
+
+
+async def test_an_agent_that_takes_too_long_or_raises_is_told_with_its_place():
+    world = World()
+
+    def sleeps() -> Adapter:
+        @agent("planner")
+        async def handle(query: ResearchQuery, ctx: Context) -> None:
+            await asyncio.sleep(5)
+
+        return world.adapter(handle)
+
+    def raises(query):
+        raise ValueError("no luck")
+
+    with pytest.raises(AgentError, match=r"planner did not finish step plan within 0.5 s"):
+        await sleeps().take(request())
+    with pytest.raises(AgentError, match=r"ValueError: no luck \(.*test_adapter.py:\d+\)"):
+        await world.planner(raises).take(request())
+    with pytest.raises(WrongAnswerError, match="plan may answer research_questions"):
+        await world.planner(lambda query: query).take(request())
+
+
+async def test_an_overdue_or_ended_request_buys_nothing_more():
+    world = World()
+    world.now += timedelta(minutes=31)
+    assert await world.planner().take(request()) == "over"
+    assert world.calls == 0 and not world.broker.events
+
+
+def part_event(number: int, of: int, kind=ValidationPassed, **more) -> Event:
+    data = kind(request_id=REQUEST, topic="sleep", part=number, of=of, revision=0, question="Why?", **more)
+    attributes = {"specversion": "1.0", "id": f"p{number}", "source": "/t", "type": kind.event, "time": NOON.isoformat()}
+    return Event({**attributes, "part": str(number)}, data.model_dump_json().encode())
+
+
+def aggregator(world: World) -> Adapter:
+    @agent("aggregator")
+    async def handle(parts: list[ValidationPassed | PartAbandoned], ctx: Context) -> ResearchResult:
+        world.calls += 1
+        return ResearchResult(request_id=REQUEST, topic="sleep", parts=tuple(parts))
+
+    return world.adapter(handle)
+
+
+async def test_a_join_waits_for_every_part_and_joins_once():
+    world = World()
+    join = aggregator(world)
+    assert await join.take(part_event(2, 3)) == "waiting"
+    assert await join.take(part_event(2, 3)) == "waiting"
+    assert await join.take(part_event(1, 3)) == "waiting"
+    assert await join.take(part_event(3, 3, PartAbandoned, reason="nothing found")) == "done"
+    assert await join.take(part_event(1, 3)) == "duplicate"
+    (result,) = world.broker.events
+    assert [p["part"] for p in json.loads(result.data)["parts"]] == [1, 2, 3]
+    assert world.calls == 1
+
+
+async def test_parts_that_arrive_at_once_join_to_one_result():
+    world = World()
+    await asyncio.gather(*(aggregator(world).take(part_event(n, 5)) for n in range(1, 6)))
+    assert len({(e.id, e.data) for e in world.broker.events}) == 1
+
+
+async def test_a_part_with_another_content_is_refused():
+    world = World()
+    await aggregator(world).take(part_event(1, 2))
+    with pytest.raises(StepConflictError):
+        await aggregator(world).take(part_event(1, 2, PartAbandoned, reason="changed its mind"))
+
+
+async def test_a_request_ends_once():
+    world = World()
+    failed = Event({"specversion": "1.0", "id": "f", "source": "/tracker", "type": "research_failed"}, b"{}")
+    assert await world.runtime.steps.end(REQUEST, failed)
+
+    @agent("formatter")
+    async def handle(result: ResearchResult, ctx: Context) -> ResearchComplete | None:
+        raise AssertionError("must not run")
+
+    data = ResearchResult(request_id=REQUEST, topic="t", parts=(part(1),))
+    event = Event({**request().attributes, "type": "research_results"}, data.model_dump_json().encode())
+    assert await world.adapter(handle).take(event) == "over"
+
+    @agent("notifier")
+    async def notify(end: ResearchComplete | ResearchFailed, ctx: Context) -> None:
+        world.calls += 1
+
+    end = ResearchFailed(request_id=REQUEST, reason="deadline passed")
+    event = Event({**request().attributes, "type": "research_failed"}, end.model_dump_json().encode())
+    assert await world.adapter(notify).take(event) == "done"
+    assert world.calls == 1
+
+
+def part(number: int) -> ValidationPassed:
+    return ValidationPassed(request_id=REQUEST, topic="t", part=number, of=1, revision=0, question="Why?")
+
+
+async def test_large_answers_travel_by_reference():
+    world = World()
+    from eventing.publishing import resolved
+
+    big = Event({**request().attributes, "dataref": "data/" + "0" * 64})
+    await world.runtime.store.create("data/" + "0" * 64, request().data or b"")
+    assert (await resolved(big, world.runtime.store)).data == request().data
+    assert await world.planner().take(big) == "done"
+    assert SummaryReady.event == "summary_ready"
