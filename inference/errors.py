@@ -1,0 +1,46 @@
+"""What can go wrong with a model call, and whether doing the step again helps.
+
+InferenceError
+  ModelUnavailableError    503  retry     refused, reset, 429, 5xx: nothing came back
+    OutOfTimeError         503  retry     the step's time limit or the deadline was reached
+  ModelAnswerError         500  retry     an answer came, but no use of it can be made: no JSON, cut short, not the shape asked for
+  ModelRefusedError        422  no retry  the server understood and declined: unknown model, prompt too long, wrong key
+  OutOfBudgetError         422  no retry  the call would spend more tokens than the request has left; it was not bought
+  ConfigurationError       422  no retry  the environment names no model, or names it wrongly
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """Root of the room's errors: `retry` says whether the step is worth another delivery, `status` is its HTTP answer."""
+
+    retry: ClassVar[bool] = False
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Model call failed"
+
+
+class ModelUnavailableError(InferenceError):
+    retry, status, title = True, 503, "Model unavailable"
+
+
+class OutOfTimeError(ModelUnavailableError):
+    title = "Out of time"
+
+
+class ModelAnswerError(InferenceError):
+    retry, status, title = True, 500, "Model answered wrongly"
+
+
+class ModelRefusedError(InferenceError):
+    retry, status, title = False, 422, "Model refused"
+
+
+class OutOfBudgetError(InferenceError):
+    retry, status, title = False, 422, "Out of budget"
+
+
+class ConfigurationError(InferenceError):
+    retry, status, title = False, 422, "No model configured"
