@@ -13,6 +13,7 @@ from eventing.agent import Mailer, StepKey
 from eventing.errors import ConfigurationError
 from eventing.mail import ClaimedMailer, NoMailer, Server
 from eventing.publishing import Publisher
+from eventing.state import Journal
 from eventing.step import Steps
 from eventing.store import Store
 
@@ -52,6 +53,10 @@ class Runtime:
     @cached_property
     def steps(self) -> Steps:
         return Steps(self.store, self.publisher.publish, frozenset(self.workflow.ends))
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.store)
 
     @property
     def public_url(self) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from inference.testing import FakeModel
 
 from eventing import Context, agent
 from eventing.adapter import Adapter
@@ -14,7 +15,6 @@ from eventing.errors import AgentError, ContractError, StepConflictError, WrongA
 from eventing.runtime import Runtime
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
-from inference.testing import FakeModel
 from schemas import (
     PartAbandoned,
     ResearchComplete,

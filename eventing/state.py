@@ -1,0 +1,139 @@
+"""Where a request stands: a journal of its events and the fold over it, the same state for any order of the same events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from eventing.envelope import Event, from_json, to_json
+from eventing.errors import EventingError
+from eventing.step import Objects
+from eventing.workflow import Workflow
+from schemas import WorkflowState
+from schemas.research import StepState
+
+# The fields of an event's data that the fold and a reader of the trail need; the rest stays in the topic.
+_NOTED = ("topic", "depth", "part", "of", "revision", "question", "reason", "claims", "metadata")
+_LONGEST_NOTE = 2_000
+
+
+def is_dead_letter(event: Event) -> bool:
+    return "knativeerrorcode" in event.attributes or "knativeerrordest" in event.attributes
+
+
+def noted(event: Event) -> Event:
+    """The event with only the fields of its data that matter here; hostile data becomes none."""
+    try:
+        data = json.loads(event.data or b"null")
+    except ValueError:
+        data = None
+    notes: dict[str, Any] = {}
+    for name in _NOTED if isinstance(data, dict) else ():
+        value = data.get(name)
+        if isinstance(value, list):
+            value = len(value)
+        if value is not None and len(json.dumps(value)) <= _LONGEST_NOTE:
+            notes[name] = value
+    return Event(event.having(datacontenttype="application/json").attributes, json.dumps(notes).encode())
+
+
+@dataclass
+class Journal:
+    """The events of every request, each stored once under `requests/<id>/events/`."""
+
+    objects: Objects
+    _read: dict[str, Event] = field(default_factory=dict)  # events never change, so what was read is kept
+
+    async def record(self, request_id: UUID, event: Event) -> bool:
+        """Note an event; whether it is new."""
+        name = hashlib.sha256(f"{event.source}\n{event.id}".encode()).hexdigest()[:32]
+        key = f"requests/{request_id}/events/{name}{'-dead' if is_dead_letter(event) else ''}.json"
+        return await self.objects.create(key, to_json(noted(event)), "application/json")
+
+    async def events(self, request_id: UUID) -> list[Event]:
+        """Everything noted of a request, in the order of the events' times."""
+        keys = await self.objects.keys(f"requests/{request_id}/events")
+        found = await asyncio.gather(*(self._event(key) for key in keys))
+        return sorted(found, key=lambda e: (e.get("time"), e.type, e.get("part"), e.id))
+
+    async def _event(self, key: str) -> Event:
+        if key not in self._read:
+            if len(self._read) > 20_000:
+                self._read.clear()
+            self._read[key] = from_json(await self.objects.get(key) or b"{}")
+        return self._read[key]
+
+
+def notes(event: Event) -> dict[str, Any]:
+    return cast(dict[str, Any], json.loads(event.data or b"{}"))
+
+
+def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowState:
+    """The state that a set of events amounts to."""
+    alive = [event for event in events if not is_dead_letter(event)]
+    ends = sorted((e for e in alive if e.type in workflow.ends), key=lambda e: workflow.ends.index(e.type))
+    end = ends[0] if ends else None
+    ended = notes(end) if end else {}
+    done = {notes(e).get("part") for e in alive if e.type in ("validation_passed", "part_abandoned")}
+    abandoned = {notes(e).get("part") for e in alive if e.type == "part_abandoned"}
+    deadline = deadline_of(alive, workflow)
+    steps = sorted((s for s in map(_step, alive) if s), key=lambda s: (s.at, s.step, s.part or 0))
+    return WorkflowState(
+        request_id=request_id,
+        status="running" if end is None else "complete" if end.type == workflow.ends[0] else "failed",
+        topic=next((t for e in alive if isinstance(t := notes(e).get("topic"), str)), ""),
+        events=len(events),
+        deadline=deadline.isoformat() if deadline else None,
+        parts=next((n for e in alive if isinstance(n := notes(e).get("of"), int)), None),
+        parts_done=len(done),
+        parts_abandoned=len(abandoned),
+        tokens=sum(s.tokens or 0 for s in steps),
+        steps=tuple(steps),
+        reason=ended.get("reason"),
+        link=(ended.get("metadata") or {}).get("link"),
+    )
+
+
+def overdue(state: WorkflowState, now: datetime) -> WorkflowState:
+    """The state as it is at this moment: a running request whose deadline has passed has failed."""
+    if state.status == "running" and state.deadline and now > datetime.fromisoformat(state.deadline):
+        return state.model_copy(update={"status": "failed", "reason": f"the deadline {state.deadline} has passed"})
+    return state
+
+
+def deadline_of(events: list[Event], workflow: Workflow) -> datetime | None:
+    """When the request must have ended: what its events say, else the opening event's time and the workflow's deadline."""
+    for event in sorted(events, key=lambda e: e.type != workflow.opens):
+        try:
+            if deadline := event.moment("deadline"):
+                return deadline
+            if event.type == workflow.opens and (opened := event.moment("time")):
+                return opened + workflow.deadline
+        except EventingError:
+            continue
+    return None
+
+
+def _step(event: Event) -> StepState | None:
+    place = event.source.split("/")
+    if len(place) != 4 or place[1] != "agents" or "durationms" not in event.attributes:
+        return None
+    try:
+        return StepState(
+            step=place[3],
+            agent=place[2],
+            part=event.number("part"),
+            revision=event.number("revision") or 0,
+            at=event.get("time"),
+            duration_ms=event.number("durationms"),
+            tokens=event.number("tokens"),
+            coldstart=event.get("coldstart") == "true",
+            event=event.type,
+        )
+    except EventingError:
+        return None

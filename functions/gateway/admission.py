@@ -1,0 +1,115 @@
+"""Taking a request in: validate it, store its opening event, publish what is stored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eventing import ids, telemetry
+from eventing.adapter import faults, validated
+from eventing.envelope import Event, from_json, to_json
+from eventing.errors import ContractError, EventingError
+from eventing.runtime import Runtime
+from schemas import RequestMetadata, ResearchQuery
+
+
+class RequestTakenError(EventingError):
+    """The request id belongs to a request with another content."""
+
+    status, title = 409, "Request id is taken"
+
+
+class NotJSONError(EventingError):
+    status, title = 400, "Not JSON"
+
+
+class ResearchRequest(BaseModel):
+    """What a person or a foreign producer sends; fields that are not known are refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    request_id: UUID | None = None
+    topic: str = Field(min_length=1, max_length=2_000)
+    depth: int = Field(2, ge=1, le=5)
+    metadata: RequestMetadata = RequestMetadata()
+
+
+def parsed(body: bytes) -> ResearchRequest:
+    """The request in a JSON body.
+
+    Raises:
+        NotJSONError: when it is no JSON.
+        ContractError: naming each field that breaks a rule.
+    """
+    try:
+        json.loads(body)
+    except ValueError as error:
+        raise NotJSONError(f"the body is no JSON: {error}") from None
+    try:
+        return ResearchRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise ContractError("the request breaks its contract", faults(error)) from error
+
+
+async def admit(request: ResearchRequest, runtime: Runtime, request_id: UUID | None = None) -> UUID:
+    """Publish a request's opening event, once; its request id.
+
+    Raises:
+        RequestTakenError: when its id belongs to another request.
+    """
+    chosen = request.request_id or request_id or uuid4()
+    query = ResearchQuery(request_id=chosen, topic=request.topic, depth=request.depth, metadata=request.metadata)
+    return await publish(query, {}, runtime)
+
+
+async def admit_event(event: Event, runtime: Runtime) -> UUID:
+    """Publish an opening event that somebody sent as a CloudEvent, once; its request id.
+
+    Raises:
+        ContractError: when it is of another type, or breaks the contract.
+    """
+    if event.type != runtime.workflow.opens:
+        raise ContractError(f"the gateway takes events of type {runtime.workflow.opens}, got {event.type[:80]!r}")
+    query = validated(event, ResearchQuery)
+    assert isinstance(query, ResearchQuery)
+    kept = {name: event.get(name) for name in ("traceparent", "tracestate", "targetversion", "deadline") if event.get(name)}
+    event.moment("deadline")
+    return await publish(query, kept, runtime)
+
+
+async def publish(query: ResearchQuery, kept: dict[str, str], runtime: Runtime) -> UUID:
+    """Store the opening event unless it is there, then publish what is stored."""
+    now = runtime.clock()
+    data = query.model_dump_json(exclude_none=True).encode()
+    attributes = {
+        "specversion": "1.0",
+        "id": ids.named_id(query.request_id, query.event),
+        "source": "/gateway",
+        "type": query.event,
+        "time": now.isoformat(),
+        "datacontenttype": "application/json",
+        "dataschema": query.dataschema(),
+        "subject": str(query.request_id),
+        "partitionkey": str(query.request_id),
+        "requestid": str(query.request_id),
+        "deadline": (now + runtime.workflow.deadline).isoformat(),
+        "budgettokens": str(runtime.workflow.budget_tokens),
+        "workflow": runtime.workflow.name,
+        **telemetry.context(),
+    }
+    event = Event(attributes | kept, data)
+    key = f"requests/{query.request_id}/request.json"
+    if not await runtime.store.create(key, to_json(event), "application/json"):
+        stored = from_json(await runtime.store.get(key) or b"")
+        if _content(stored) != _content(event):
+            raise RequestTakenError(f"request_id {query.request_id} belongs to a request with another content: use a new id")
+        event = stored
+    await runtime.publisher.publish(event)
+    return query.request_id
+
+
+def _content(event: Event) -> Any:
+    return json.loads(event.data or b"null")

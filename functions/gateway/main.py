@@ -1,0 +1,150 @@
+"""What functions-framework serves for the gateway: its routes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import cache
+from uuid import UUID
+
+import functions_framework.aio
+from opentelemetry.trace import SpanKind
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from eventing import ids, telemetry
+from eventing.envelope import from_request
+from eventing.errors import UnsupportedMediaTypeError
+from eventing.function import answer_standing, body_of, failed, problem
+from eventing.runtime import Runtime
+from eventing.state import notes
+from functions.gateway import admission, reading
+
+BODY_BYTES = 256 * 1024
+_ID = r"(?P<id>[0-9a-fA-F-]{36})"
+_ROUTES = {
+    ("POST", re.compile("/research/?")): "ask",
+    ("GET", re.compile(f"/research/{_ID}")): "state",
+    ("GET", re.compile(f"/research/{_ID}/events")): "progress",
+    ("GET", re.compile(f"/research/{_ID}/trail")): "trail",
+    ("GET", re.compile(f"/report/{_ID}")): "report",
+    ("POST", re.compile("/intake")): "intake",
+    ("POST", re.compile("/")): "event",
+    ("GET", re.compile("/")): "index",
+}
+_INDEX = """Torpor takes research requests.
+
+  POST /research               {"topic": "...", "depth": 2, "metadata": {"email": "me@example.org"}} -> 202, request_id
+  GET  /research/ID            where the request stands
+  GET  /research/ID/events     its progress, as server-sent events
+  GET  /research/ID/trail      every event of it, with ids, times and causes
+  GET  /report/ID              the report
+  POST /                       a CloudEvent of type research_requests, binary or structured
+"""
+
+telemetry.start("gateway", os.environ)
+
+
+@cache
+def _runtime() -> Runtime:
+    return Runtime(os.environ)
+
+
+@functions_framework.aio.http
+async def function(request: Request) -> Response:
+    """Route one request; every error is answered as problem+json."""
+    if (standing := answer_standing(request)) is not None:
+        return standing
+    allowed = []
+    for (method, pattern), name in _ROUTES.items():
+        if match := pattern.fullmatch(request.url.path):
+            if request.method == method:
+                return await _answered(name, request, match.groupdict().get("id", ""))
+            allowed.append(method)
+    if allowed:
+        return problem(
+            {"title": "Method not allowed", "status": 405, "detail": f"{request.url.path} takes {', '.join(allowed)}"},
+            {"Allow": ", ".join(allowed)},
+        )
+    return problem(
+        {"title": "Not found", "status": 404, "detail": f"no such path: {request.url.path[:200]}; GET / lists them"}
+    )
+
+
+async def _answered(name: str, request: Request, request_id: str) -> Response:
+    try:
+        with telemetry.span(f"{request.method} {name}", request.headers, kind=SpanKind.SERVER, faas__name="gateway"):
+            answer = await _HANDLERS[name](request, request_id)
+    except Exception as error:
+        return failed("gateway", error, None)
+    telemetry.REQUESTS.labels("gateway", "success").inc()
+    return answer
+
+
+async def _ask(request: Request, _: str) -> Response:
+    content_type = request.headers.get("content-type", "application/json").split(";")[0].strip()
+    # curl -d says application/x-www-form-urlencoded whatever the body is; the body decides.
+    if content_type not in ("application/json", "application/x-www-form-urlencoded"):
+        raise UnsupportedMediaTypeError(f"send application/json, got {content_type[:80]}")
+    return _accepted(await admission.admit(admission.parsed(await body_of(request, BODY_BYTES)), _runtime()))
+
+
+async def _event(request: Request, _: str) -> Response:
+    return _accepted(
+        await admission.admit_event(from_request(request.headers, await body_of(request, BODY_BYTES)), _runtime())
+    )
+
+
+async def _intake(request: Request, _: str) -> Response:
+    """A record of the inbox topic, brought by its KafkaSource: plain JSON, or a CloudEvent that passed through."""
+    event = from_request(request.headers, await body_of(request))
+    if event.type == _runtime().workflow.opens:
+        await admission.admit_event(event, _runtime())
+    else:
+        given = admission.parsed(event.data or b"")
+        await admission.admit(given, _runtime(), ids.request_id_of(event.source, event.id))
+    return Response(status_code=204)
+
+
+def _accepted(request_id: UUID) -> Response:
+    body = json.dumps({"request_id": str(request_id)}) + "\n"
+    return Response(body, 202, {"Location": f"/research/{request_id}"}, media_type="application/json")
+
+
+async def _state(_: Request, request_id: str) -> Response:
+    state = await reading.state(UUID(request_id), _runtime())
+    return Response(state.model_dump_json() + "\n", media_type="application/json")
+
+
+async def _trail(_: Request, request_id: str) -> Response:
+    events = await reading.trail(UUID(request_id), _runtime())
+    body = json.dumps([{**event.attributes, "notes": notes(event)} for event in events])
+    return Response(body + "\n", media_type="application/json")
+
+
+async def _progress(request: Request, request_id: str) -> Response:
+    await reading.state(UUID(request_id), _runtime())
+    stream = reading.progress(UUID(request_id), _runtime(), request.headers.get("last-event-id"))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _report(_: Request, request_id: str) -> Response:
+    page = await reading.page(UUID(request_id), _runtime())
+    return Response(page, media_type="text/html", headers=reading.PAGE_HEADERS)
+
+
+async def _index(_: Request, __: str) -> Response:
+    return Response(_INDEX, media_type="text/plain")
+
+
+_HANDLERS = {
+    "ask": _ask,
+    "event": _event,
+    "intake": _intake,
+    "state": _state,
+    "trail": _trail,
+    "progress": _progress,
+    "report": _report,
+    "index": _index,
+}

@@ -1,0 +1,92 @@
+"""Reading back: a request's state, its trail, its progress as it happens, its report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from eventing.envelope import Event, from_json
+from eventing.errors import EventingError
+from eventing.runtime import Runtime
+from eventing.state import fold, notes, overdue
+from schemas import WorkflowState
+
+LOOK_EVERY_S = 0.25
+HEARTBEAT_EVERY_S = 10.0
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class UnknownRequestError(EventingError):
+    status, title = 404, "No such request"
+
+
+async def trail(request_id: UUID, runtime: Runtime) -> list[Event]:
+    """Every event of a request that is known, in the order of their times.
+
+    Raises:
+        UnknownRequestError: when nothing is known of it.
+    """
+    events = await runtime.journal.events(request_id)
+    if not events:
+        # Admitted, but its first event has not come round through the topic yet.
+        opening = await runtime.store.get(f"requests/{request_id}/request.json")
+        if opening is None:
+            raise UnknownRequestError(f"nothing is known of request {request_id}")
+        events = [from_json(opening)]
+    return events
+
+
+async def state(request_id: UUID, runtime: Runtime) -> WorkflowState:
+    """Where a request stands at this moment, its deadline counted exactly."""
+    return overdue(fold(request_id, await trail(request_id, runtime), runtime.workflow), runtime.clock())
+
+
+async def progress(request_id: UUID, runtime: Runtime, after: str | None) -> AsyncIterator[str]:
+    """A request's events as server-sent events until it ends; `after` is the Last-Event-ID of a returning client."""
+    sent: set[str] = set()
+    silent = 0.0
+    yield "retry: 1000\n\n"
+    while True:
+        events = await trail(request_id, runtime)
+        if after and after in (names := [_name(event) for event in events]):
+            sent.update(names[: names.index(after) + 1])
+            after = None
+        for event in events:
+            if _name(event) not in sent:
+                sent.add(_name(event))
+                silent = 0.0
+                data = json.dumps({**event.attributes, "notes": notes(event)})
+                yield f"id: {_name(event)}\nevent: {event.type}\ndata: {data}\n\n"
+        now = overdue(fold(request_id, events, runtime.workflow), runtime.clock())
+        if now.status != "running":
+            yield f"event: end\ndata: {now.model_dump_json()}\n\n"
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+        silent += LOOK_EVERY_S
+        if silent >= HEARTBEAT_EVERY_S:
+            silent = 0.0
+            yield ": still running\n\n"
+
+
+def _name(event: Event) -> str:
+    return event.id + ("-dead" if event.get("knativeerrorcode") else "")
+
+
+async def page(request_id: UUID, runtime: Runtime) -> bytes:
+    """The report's page.
+
+    Raises:
+        UnknownRequestError: when there is none (yet).
+    """
+    stored = await runtime.store.get(f"pages/{request_id}/report.html")
+    if stored is None:
+        raise UnknownRequestError(
+            f"there is no report of request {request_id} (yet); GET /research/{request_id} says where it stands"
+        )
+    return stored

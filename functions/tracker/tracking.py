@@ -1,0 +1,112 @@
+"""What the tracker does with an event: note it, publish the request's new state, end the request when it must end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from eventing import ids, telemetry
+from eventing.envelope import Event
+from eventing.runtime import Runtime
+from eventing.state import deadline_of, fold, is_dead_letter, notes
+from schemas import Contract, RequestMetadata, ResearchFailed, WorkflowState
+
+TICK = "dev.knative.sources.ping"
+_HARMLESS = ("StepConflictError",)  # somebody else's copy was refused; the request itself goes on
+
+
+class Tracker:
+    """Folds events; holds nothing that is not in the store."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._journal = runtime.journal
+
+    async def take(self, event: Event, coldstart: bool = False) -> str:
+        """Note one event, or on a tick end what is overdue; says what it did."""
+        if event.type == TICK:
+            return f"expired {await self.expire()}"
+        request_id = event.request_id()
+        if request_id is None:
+            return "no request"
+        new = await self._journal.record(request_id, event)
+        events = await self._journal.events(request_id)
+        state = fold(request_id, events, self._runtime.workflow)
+        if is_dead_letter(event) and state.status == "running" and event.get("error") not in _HARMLESS:
+            await self.end(request_id, events, told(event))
+        elif state.status == "running":
+            await self._watch(request_id, events)
+        await self._publish(request_id, state)
+        return "done" if new else "duplicate"
+
+    async def expire(self) -> int:
+        """End every request whose deadline has passed; how many."""
+        now, count = self._runtime.clock(), 0
+        for key in await self._runtime.store.keys("deadlines"):
+            _, moment, name = key.split("/")
+            if datetime.fromisoformat(moment) > now:
+                break
+            request_id = UUID(name)
+            events = await self._journal.events(request_id)
+            if fold(request_id, events, self._runtime.workflow).status == "running":
+                deadline = deadline_of(events, self._runtime.workflow)
+                await self.end(request_id, events, f"the deadline {deadline:%Y-%m-%d %H:%M:%S} UTC has passed")
+                count += 1
+            await self._runtime.store.delete(key)
+        return count
+
+    async def end(self, request_id: UUID, events: list[Event], reason: str) -> None:
+        """End a request with `research_failed`, unless it has ended otherwise."""
+        opening = next((notes(e) for e in events if e.type == self._runtime.workflow.opens), {})
+        topic = opening.get("topic")
+        failed = ResearchFailed(
+            request_id=request_id,
+            topic=topic[:2000] if isinstance(topic, str) else "",
+            reason=reason[:2000],
+            metadata=_metadata(opening.get("metadata")),
+        )
+        event = self._event(failed, ids.named_id(request_id, ResearchFailed.event))
+        if await self._runtime.steps.end(request_id, event):
+            await self._runtime.publisher.publish(event)
+
+    async def _watch(self, request_id: UUID, events: list[Event]) -> None:
+        if deadline := deadline_of(events, self._runtime.workflow):
+            moment = deadline.astimezone(UTC).replace(microsecond=0).isoformat()
+            await self._runtime.store.create(f"deadlines/{moment}/{request_id}", b"")
+
+    async def _publish(self, request_id: UUID, state: WorkflowState) -> None:
+        data = state.model_dump_json()
+        await self._runtime.publisher.publish(self._event(state, ids.named_id(request_id, data)))
+
+    def _event(self, data: Contract, event_id: str) -> Event:
+        attributes = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": "/agents/tracker",
+            "type": data.event,
+            "time": self._runtime.clock().isoformat(),
+            "datacontenttype": "application/json",
+            "dataschema": data.dataschema(),
+            "subject": str(data.request_id),
+            "partitionkey": str(data.request_id),
+            "requestid": str(data.request_id),
+            "workflow": self._runtime.workflow.name,
+            **telemetry.context(),
+        }
+        return Event(attributes, data.model_dump_json().encode())
+
+
+def told(dead: Event) -> str:
+    """A dead letter in one sentence: which step failed, and why."""
+    step = dead.get("failedstep") or dead.get("knativeerrordest") or "a step"
+    reason = dead.get("reason") or f"HTTP {dead.get('knativeerrorcode')}"
+    return f"{step} could not handle {dead.type} after all its retries: {reason}"
+
+
+def _metadata(given: object) -> RequestMetadata:
+    try:
+        return RequestMetadata.model_validate(given or {})
+    except ValidationError:
+        return RequestMetadata()
