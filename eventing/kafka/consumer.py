@@ -1,0 +1,100 @@
+"""Consuming from asyncio: records are handed out, and committed once they are said to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import confluent_kafka as ck
+
+from eventing.kafka.records import QUIET, KafkaUnavailableError, Place, Record, record_of
+
+_LONGEST_POLL_MS = 24 * 60 * 60 * 1000  # librdkafka's largest: retries of one event never evict their consumer
+
+
+class Consumer:
+    """A member of a consumer group. Not safe for two tasks at once, but for `done`, which any may call.
+
+    `member` makes the membership static: a process that takes a killed one's place gets its partitions at once.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Iterable[str],
+        *,
+        member: str | None = None,
+        from_latest: bool = False,
+        session_timeout_s: float = 6.0,
+        on_revoked: Callable[[list[Place]], None] | None = None,
+    ) -> None:
+        self.group = group
+        self._on_revoked = on_revoked
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
+        self._consumer = ck.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                **({"group.instance.id": member} if member else {}),
+                "auto.offset.reset": "latest" if from_latest else "earliest",
+                "enable.auto.offset.store": False,
+                "auto.commit.interval.ms": 200,
+                "session.timeout.ms": int(session_timeout_s * 1000),
+                "heartbeat.interval.ms": int(session_timeout_s * 1000 / 4),
+                "max.poll.interval.ms": _LONGEST_POLL_MS,
+                "topic.metadata.refresh.interval.ms": 10_000,
+                "fetch.wait.max.ms": 250,
+                "queued.max.messages.kbytes": 4096,
+                **QUIET,
+            }
+        )
+        self._consumer.subscribe(list(topics), on_revoke=self._revoked, on_lost=self._revoked)
+
+    async def batch(self, limit: int, wait_s: float = 0.5) -> list[Record]:
+        """Up to `limit` records, as soon as there is one; none when `wait_s` is over.
+
+        Raises:
+            KafkaUnavailableError: when this member can go on no more (another one took its name).
+        """
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._pool, self._batch, limit, wait_s)
+
+    def done(self, place: Place, offset: int) -> None:
+        """Say that everything below `offset` is done; it is committed soon after."""
+        with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
+            self._consumer.store_offsets(offsets=[ck.TopicPartition(*place, offset)])
+
+    def pause(self, place: Place) -> None:
+        with contextlib.suppress(ck.KafkaException):
+            self._consumer.pause([ck.TopicPartition(*place)])
+
+    def resume(self, place: Place) -> None:
+        with contextlib.suppress(ck.KafkaException):
+            self._consumer.resume([ck.TopicPartition(*place)])
+
+    async def close(self) -> None:
+        """Commit what is done, then stop."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._consumer.close)
+        self._pool.shutdown(wait=False)
+
+    def _batch(self, limit: int, wait_s: float) -> list[Record]:
+        found: list[Record] = []
+        while len(found) < limit:
+            message = self._consumer.poll(0 if found else wait_s)
+            if message is None:
+                break
+            error = message.error()
+            if error is None:
+                found.append(record_of(message))
+            elif error.fatal() or error.code() == ck.KafkaError.FENCED_INSTANCE_ID:
+                raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
+        return found
+
+    def _revoked(self, _: Any, partitions: list[Any]) -> None:
+        if self._on_revoked is not None and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_revoked, [(p.topic, p.partition) for p in partitions])
