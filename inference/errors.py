@@ -3,7 +3,7 @@
 InferenceError
   ModelUnavailableError    503  retry     refused, reset, 429, 5xx: nothing came back
     OutOfTimeError         503  retry     the step's time limit or the deadline was reached
-  ModelAnswerError         500  retry     an answer came, but no use of it can be made: no JSON, cut short, not the shape asked for
+  ModelAnswerError         500  retry     an answer came that is of no use: no JSON, cut short, not the shape asked for
   ModelRefusedError        422  no retry  the server understood and declined: unknown model, prompt too long, wrong key
   OutOfBudgetError         422  no retry  the call would spend more tokens than the request has left; it was not bought
   ConfigurationError       422  no retry  the environment names no model, or names it wrongly

@@ -1,0 +1,188 @@
+"""What `ctx.llm` is: a model behind an OpenAI-compatible server, with the step's call keys, time and tokens kept.
+
+    client = from_environment(os.environ)
+    llm = client.for_step(key="<request>/research/1.0", deadline=..., budget_tokens=20_000, time_limit_s=60, ...)
+    plan = await llm.answer(Plan, "Which questions ...?")
+
+A call is tried again only where nothing was bought: the server refused the connection, or answered 429 or 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from inference import answers
+from inference.errors import ConfigurationError, ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
+from inference.transport import NothingBoughtError, Transport
+
+T = TypeVar("T", bound=BaseModel)
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+CONNECTIONS_TRIED = 7  # about 12 s, for a server that is being started again
+SHARE_OF_STEP = 0.95  # a call ends before its step does, so that the step can still say why
+
+
+@dataclass
+class Usage:
+    """What a step bought, in tokens; `estimated` when a server's own figures were missing or impossible."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    estimated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass
+class Client:
+    """One model server; hands out the model of each step."""
+
+    url: str
+    model: str | None = None
+    key: str | None = field(default=None, repr=False)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False)
+
+    def __post_init__(self) -> None:
+        self.transport = Transport(self.url, self.key)
+
+    def for_step(
+        self, *, key: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
+    ) -> StepModel:
+        """The model for one step, whose key every call carries and whose limits no call passes."""
+        left = min(time_limit_s * SHARE_OF_STEP, (deadline - self.clock()).total_seconds())
+        headers = {"Torpor-Request": key.partition("/")[0], "Torpor-Deadline": deadline.isoformat()}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        return StepModel(self, key, budget_tokens, time.monotonic() + left, headers)
+
+    async def served(self, seconds: float) -> str:
+        """The model's name for requests: the configured one, else the first that the server lists."""
+        if not self.model:
+            listed = (await self.transport.get("models", seconds)).get("data")
+            try:
+                self.model = str(listed[0]["id"])  # type: ignore[index]
+            except (TypeError, LookupError) as error:
+                raise ModelAnswerError(f"{self.url}/models lists no model; set TORPOR_MODEL") from error
+        return self.model
+
+
+def from_environment(environ: Mapping[str, str]) -> Client:
+    """The client that TORPOR_MODEL_URL, TORPOR_MODEL and TORPOR_MODEL_KEY name; without a URL, only its calls fail."""
+    url, model, key = (environ.get(name, "").strip() for name in ("TORPOR_MODEL_URL", "TORPOR_MODEL", "TORPOR_MODEL_KEY"))
+    return Client(url, model or None, key or None)
+
+
+class StepModel:
+    """The model of one step: counts its calls, spends its budget, ends with its time."""
+
+    def __init__(self, client: Client, key: str, budget: int, until: float, headers: Mapping[str, str]) -> None:
+        self.usage = Usage()
+        self.name = client.model or ""
+        self._client, self._key, self._until, self._headers = client, key, until, headers
+        self._budget, self._reserved, self._ordinal = budget, 0, 0
+
+    def __repr__(self) -> str:
+        return f"StepModel({self._key!r}, {self.name or self._client.url!r}, {self.usage})"
+
+    async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
+        """The model's answer as plain text, which may end where `max_tokens` cuts it."""
+        call = f"{self._key}#{self._next()}.0"
+        body = {"messages": answers.messages(system, prompt), "max_tokens": max_tokens, "temperature": temperature}
+        return (await self._bought(call, body)).text.strip()
+
+    async def answer(
+        self, shape: type[T], prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0
+    ) -> T:
+        """The model's answer as an object of `shape`; when it is not one, the model is shown why and asked once more.
+
+        Raises:
+            ModelAnswerError: the second answer was wrong as well.
+        """
+        ordinal = self._next()
+        said = answers.messages(system, prompt)
+        body = {"max_tokens": max_tokens, "temperature": temperature, "response_format": answers.response_format(shape)}
+        for repair in (0, 1):
+            reply = await self._bought(f"{self._key}#{ordinal}.{repair}", {"messages": said, **body})
+            found, wrong = answers.parsed(shape, reply, max_tokens)
+            if found is not None:
+                return found
+            said = answers.repair(said, reply.text, wrong, shape)
+        raise ModelAnswerError(f"call {self._key}#{ordinal}: {self.name} gave no {shape.__name__}, asked twice: {wrong}")
+
+    def _next(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+    async def _bought(self, call: str, body: dict[str, Any]) -> answers.Reply:
+        prompt = answers.estimate(body["messages"])
+        with self._reservation(call, prompt + body["max_tokens"]):
+            try:
+                body = {"model": await self._waited(call, self._client.served), **body}
+                headers = {**self._headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
+                raw = await self._waited(call, lambda s: self._client.transport.post("chat/completions", body, headers, s))
+            except (NothingBoughtError, ConfigurationError):
+                raise
+            except (ModelUnavailableError, ModelAnswerError) as error:
+                if "model" in body:  # it may have been generated and charged for, and nobody told how much
+                    self._spend(prompt, body["max_tokens"], estimated=True)
+                raise type(error)(f"call {call}: {error}") from error
+            prompt_tokens, completion_tokens, estimated = answers.usage(raw, prompt, body["max_tokens"])
+            self._spend(prompt_tokens, completion_tokens, estimated=estimated)
+            self.name = str(raw.get("model") or body["model"])
+            return answers.reply(raw, call)
+
+    async def _waited(self, call: str, ask: Callable[[float], Any]) -> Any:
+        """The reply, asked for again while the server takes nothing and there is time."""
+        tries, last = 0, "the step's time was over before"
+        while (left := self._until - time.monotonic()) > 0:
+            try:
+                return await ask(left)
+            except NothingBoughtError as error:
+                tries, last = tries + 1, str(error)
+                pause = pause_after(tries, error.after)
+                if not error.busy and (tries >= CONNECTIONS_TRIED or pause > left):
+                    raise ModelUnavailableError(f"call {call}: {last} ({tries} times)") from error
+            if pause > left:
+                break
+            await asyncio.sleep(pause)
+        raise OutOfTimeError(f"call {call}: no answer in the step's time, asked {tries} times; {last}")
+
+    @contextmanager
+    def _reservation(self, call: str, tokens: int) -> Iterator[None]:
+        """Hold back what a call may cost while it runs, so that calls beside it cannot overspend together."""
+        left = self._budget - self.usage.tokens - self._reserved
+        if tokens > left:
+            raise OutOfBudgetError(
+                f"call {call} may cost {tokens} tokens and {max(0, left)} of {self._budget} are left; "
+                "ask for fewer max_tokens, send a shorter prompt, or give the request a larger budget"
+            )
+        self._reserved += tokens
+        try:
+            yield
+        finally:
+            self._reserved -= tokens
+
+    def _spend(self, prompt: int, completion: int, *, estimated: bool) -> None:
+        self.usage.calls += 1
+        self.usage.prompt_tokens += prompt
+        self.usage.completion_tokens += completion
+        self.usage.estimated = self.usage.estimated or estimated
+
+
+def pause_after(tries: int, asked: float | None) -> float:
+    """Seconds to wait before the next try: doubling, spread, and never shorter than the server asked for."""
+    pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(tries - 1, 10)) * random.uniform(0.75, 1.0)  # noqa: S311
+    return max(pause, min(asked, 60.0)) if asked else pause
