@@ -1,0 +1,67 @@
+# `make help` lists every target.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+TOPIC ?= How ready are we for quantum-resistant cryptography?
+DEPTH ?= 2
+SOURCES ?= examples/post-quantum
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit lint types imports drift schemas manifests lock up down clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Torpor needs Python 3.11 or newer; $$($(PYTHON) --version) is too old. Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python lacks its venv module; install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "installing into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps --progress-bar on -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(READY) ## Install everything that is named in requirements.lock
+
+demo: $(READY) ## Research TOPIC (DEPTH questions, from SOURCES) on a platform of its own, from zero to zero
+	@$(BIN)/torpor demo --topic "$(TOPIC)" --depth $(DEPTH) --sources "$(SOURCES)"
+
+up: $(READY) ## Start the local platform in the background
+	@$(BIN)/torpor up --detach
+
+down: $(READY) ## Stop it
+	@$(BIN)/torpor down
+
+test: lint types imports drift unit ## Everything that must be true of a change
+
+unit: $(READY) ## The tests
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## Style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## Types
+	@$(BIN)/mypy
+
+imports: $(READY) ## Who may import whom
+	@$(BIN)/lint-imports
+
+drift: $(READY) ## Whether everything generated agrees with its source
+	@$(BIN)/python -m schemas.export --check
+	@$(BIN)/python -m eventing.manifests --check
+
+schemas: $(READY) ## Write the JSON Schemas from the contracts
+	@$(BIN)/python -m schemas.export
+
+manifests: $(READY) ## Write the Kafka and Knative resources from the workflow files
+	@$(BIN)/python -m eventing.manifests
+
+lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+
+clean: ## Remove what was installed and the local platform's state
+	rm -rf $(VENV) .torpor

@@ -1,0 +1,3 @@
+from eventing.cli import main
+
+main()

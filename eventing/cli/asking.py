@@ -1,0 +1,102 @@
+"""`torpor ask`: post a request and show what happens to it, line by line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import click
+
+from eventing.cli import gateway
+
+_VERDICTS = {
+    "summary_ready": "claims written",
+    "validation_passed": "every claim supported",
+    "validation_failed": "claims sent back",
+}
+
+
+@dataclass
+class Story:
+    """What was seen of one request."""
+
+    request_id: str
+    state: dict[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    tokens: int = 0
+    wakes: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def complete(self) -> bool:
+        return self.state.get("status") == "complete"
+
+
+def post(url: str, topic: str, depth: int, email: str | None, sources: str | None) -> str:
+    """Post a request to the gateway; its request id."""
+    metadata = {name: value for name, value in (("email", email), ("sources", sources)) if value}
+    answer = gateway.call("POST", f"{url}/research", {"topic": topic, "depth": depth, "metadata": metadata})
+    import json
+
+    return str(json.loads(answer)["request_id"])
+
+
+def follow(url: str, request_id: str, time_limit_s: float) -> Story:
+    """Print every step of a request as it is done, until the request ends."""
+    story = Story(request_id)
+    for event, data in gateway.events(f"{url}/research/{request_id}/events", time_limit_s):
+        if event == "end":
+            story.state = data
+            break
+        for line in lines(data, story):
+            say(line)
+    return story
+
+
+def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
+    """What one event is worth telling."""
+    if "knativeerrorcode" in event:
+        yield click.style(
+            f"{_clock(event)}  given up: {event['type']}: {event.get('reason', event['knativeerrorcode'])}", fg="red"
+        )
+        return
+    place = event["source"].split("/")
+    if len(place) != 4 or "durationms" not in event:
+        return
+    seconds, tokens = int(event["durationms"]) / 1000, int(event.get("tokens", 0))
+    woken = event.get("coldstart") == "true"
+    story.steps, story.tokens, story.wakes = story.steps + 1, story.tokens + tokens, story.wakes + woken
+    part = f"part {event['part']}" if "part" in event and place[3] != "plan" else ""
+    revision = f", revision {event['revision']}" if event.get("revision", "0") != "0" else ""
+    told = f"{seconds:6.1f} s {tokens:6d} tokens" + ("  woken from zero" if woken else "")
+    yield f"{_clock(event)}  {place[2]:<19}{part + revision:<20}{_result(event):<26}{told}"
+
+
+def _result(event: dict[str, Any]) -> str:
+    notes = event.get("notes", {})
+    if event["type"] == "research_questions":
+        return f"{notes.get('of', 1)} questions"
+    if event["type"] == "summary_ready":
+        return f"{notes.get('claims', 0)} claims written"
+    kind = str(event["type"])
+    return _VERDICTS.get(kind, kind.replace("_", " "))
+
+
+def _clock(event: dict[str, Any]) -> str:
+    return datetime.fromisoformat(event["time"]).astimezone().strftime("%H:%M:%S")
+
+
+def say(text: str) -> None:
+    """A line, at once, also into a pipe."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def cost(story: Story) -> str:
+    """What a request took, in a few words."""
+    seconds = time.monotonic() - story.started
+    return f"{seconds:.1f} s, {story.steps} steps, {story.tokens} tokens, {story.wakes} woken from zero"

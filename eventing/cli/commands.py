@@ -1,0 +1,136 @@
+"""The commands, each a few lines over the module that does it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventing.cli import asking, gateway, project
+from eventing.cli.errors import CommandError, NotRunningError
+from eventing.local.errors import LocalPlatformError
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Every error that somebody thought of is told in its own words, without a traceback."""
+        from eventing.errors import EventingError
+
+        try:
+            return super().invoke(ctx)
+        except (LocalPlatformError, EventingError) as error:
+            raise CommandError(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torpor")
+def main() -> None:
+    """Multi-agent LLM workflows as event-driven functions that sleep until an event wakes them.
+
+    Exit codes: 0 done, 1 failed (the reason is told), 2 wrong usage, 3 the platform is not there.
+    """
+
+
+@main.command()
+@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents that requests use which name none.")
+@click.option("--detach", is_flag=True, help="Return once it is up; stop it with `torpor down`.")
+def up(sources: Path | None, detach: bool) -> None:
+    """Start the platform on this machine: Kafka, the model, the agents' sleeping places."""
+    from eventing.cli import platform
+
+    platform.up(project.config(), sources, detach)
+
+
+@main.command()
+def down() -> None:
+    """Stop the platform and everything that it started; what is on disk stays."""
+    from eventing.cli import platform
+
+    platform.down(project.config())
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def ps(as_json: bool) -> None:
+    """Show each agent, asleep or awake, its wakes and lag, and the dead letters."""
+    from eventing.cli import platform
+
+    platform.ps(project.config(), as_json)
+
+
+@main.command()
+@click.argument("topic")
+@click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5), help="How many sub-questions.")
+@click.option("--to", "email", help="Address that the report's link is mailed to.")
+@click.option("--sources", type=click.Path(path_type=Path), help="Folder of Markdown and text documents to work from.")
+@click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
+def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float) -> None:
+    """Ask for a report on TOPIC and watch it being made."""
+    chosen = project.config()
+    url = project.gateway_url(chosen)
+    collection = None
+    if sources is not None:
+        from eventing.cli import platform
+
+        collection = platform.put_documents(chosen, sources)
+    request_id = asking.post(url, topic, depth, email, collection)
+    asking.say(f"request {request_id}")
+    story = asking.follow(url, request_id, wait_s)
+    if not story.complete:
+        raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
+    asking.say(f"report: {story.state['link']}   ({asking.cost(story)})")
+
+
+@main.command()
+@click.argument("event", type=click.Path(path_type=Path, allow_dash=True))
+def post(event: Path) -> None:
+    """Post a CloudEvent, structured JSON in a file or `-`, to the broker of its type."""
+    from eventing.envelope import STRUCTURED, from_json, to_json
+    from eventing.publishing import broker_of
+
+    try:
+        body = sys.stdin.buffer.read() if str(event) == "-" else event.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{event} cannot be read: {error.strerror}") from error
+    given = from_json(body)
+    chosen = project.config()
+    url = f"http://127.0.0.1:{chosen.ports.platform}/{chosen.namespace}/{broker_of(given.type)}"
+    gateway.call("POST", url, to_json(given), {"Content-Type": STRUCTURED})
+    asking.say(f"{given.type} {given.id} was taken by the broker {broker_of(given.type)}")
+
+
+@main.command()
+@click.argument("request_id", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def trail(request_id: str, as_json: bool) -> None:
+    """Show every event of a request, in order, with ids, times and causes."""
+    from eventing.cli import trails
+
+    found = gateway.call("GET", f"{project.gateway_url(project.config())}/research/{request_id}/trail")
+    asking.say(found.decode().strip() if as_json else trails.table(json.loads(found)))
+
+
+@main.command()
+def mail() -> None:
+    """Show the mails that arrived."""
+    from eventing.cli import platform
+
+    platform.mail(project.config())
+
+
+@main.command()
+@click.option("--topic", default="How ready are we for quantum-resistant cryptography?", show_default=True)
+@click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5))
+@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents; the example collection if not given.")
+@click.option("--keep", is_flag=True, help="Leave the platform running.")
+def demo(topic: str, depth: int, sources: Path | None, keep: bool) -> None:
+    """Start everything, ask one question, show the report and the mail, and put all agents to sleep again."""
+    from eventing.cli import demonstration
+
+    demonstration.run(project.config(), topic, depth, sources, keep)
+
+
+__all__ = ["NotRunningError", "main"]

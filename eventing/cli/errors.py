@@ -1,0 +1,20 @@
+"""What the command tells its user when it cannot go on."""
+
+from __future__ import annotations
+
+import click
+
+
+class CommandError(click.ClickException):
+    """Something went wrong and the reason is told: exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: object = None) -> None:
+        click.secho(f"torpor: {self.format_message()}", fg="red", err=True)
+
+
+class NotRunningError(CommandError):
+    """The platform is not there: exit code 3."""
+
+    exit_code = 3

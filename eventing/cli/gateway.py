@@ -1,0 +1,89 @@
+"""Speaking to the gateway as any other client would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import urllib3
+
+from eventing.cli.errors import CommandError, NotRunningError
+
+_HTTP = urllib3.PoolManager(retries=False)
+
+
+def call(
+    method: str, url: str, body: Any = None, headers: dict[str, str] | None = None, time_limit_s: float = 60.0
+) -> bytes:
+    """The answer's body.
+
+    Raises:
+        NotRunningError: when nobody answers at that address.
+        CommandError: with the problem that was answered.
+    """
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    content_type = {} if data is None else {"Content-Type": "application/json"}
+    try:
+        answer = _HTTP.request(method, url, body=data, headers={**content_type, **(headers or {})}, timeout=time_limit_s)
+    except urllib3.exceptions.HTTPError as error:
+        raise NotRunningError(
+            f"nobody answers at {url}: start the platform with `torpor up` ({type(error).__name__})"
+        ) from error
+    if answer.status >= 400:
+        raise CommandError(f"{url} answered {answer.status}: {problem(answer.data)}")
+    return answer.data
+
+
+def problem(body: bytes) -> str:
+    """What a problem+json body says, in a sentence."""
+    try:
+        content = json.loads(body)
+        return str(content.get("detail") or content.get("title"))
+    except (ValueError, AttributeError):
+        return body[:300].decode("utf-8", "replace")
+
+
+def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events as (event, data); a stream that breaks is taken up again where it was.
+
+    Raises:
+        NotRunningError: when the gateway stays away.
+    """
+    last, misses = "", 0
+    while True:
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
+        try:
+            answer = _HTTP.request(
+                "GET", url, headers=headers, preload_content=False, timeout=urllib3.Timeout(10, time_limit_s)
+            )
+            if answer.status >= 400:
+                raise CommandError(f"{url} answered {answer.status}: {problem(answer.read())}")
+            for fields in _messages(answer):
+                misses = 0
+                last = fields.get("id", last)
+                yield fields.get("event", "message"), json.loads(fields["data"])
+                if fields.get("event") == "end":
+                    return
+        except urllib3.exceptions.HTTPError as error:
+            misses += 1
+            if misses > 30:
+                raise NotRunningError(f"{url} does not answer any more ({type(error).__name__})") from error
+        _pause(misses)
+
+
+def _pause(misses: int) -> None:
+    import time
+
+    time.sleep(min(0.2 * (misses + 1), 2.0))
+
+
+def _messages(answer: urllib3.BaseHTTPResponse) -> Iterator[dict[str, str]]:
+    buffer = ""
+    for chunk in answer.stream(amt=None):
+        buffer += chunk.decode("utf-8", "replace")
+        while "\n\n" in buffer:
+            block, buffer = buffer.split("\n\n", 1)
+            fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))
+            if "data" in fields:
+                yield fields

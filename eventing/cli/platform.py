@@ -1,0 +1,178 @@
+"""`torpor up`, `down`, `ps` and `mail`: the local platform from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventing.cli import documents, gateway
+from eventing.cli.asking import say
+from eventing.cli.errors import CommandError, NotRunningError
+from eventing.local import preflight, processes, services
+from eventing.local.config import Config
+
+_LAST: dict[str, tuple[str, float]] = {}
+
+
+def progress(what: str, doing: str, share: float | None) -> None:
+    """A line for every new thing that is done; while a download goes on, one a second."""
+    said, at = _LAST.get(what, ("", 0.0))
+    same = doing.split(":")[0] == said.split(":")[0]
+    if share is None or not same or time.monotonic() - at > 1.0:
+        _LAST[what] = (doing, time.monotonic())
+        say(f"  {what:<9} {doing}" + (f"  {share:4.0%}" if share else ""))
+
+
+def store_url(config: Config) -> str:
+    return config.store_url or config.bucket.absolute().as_uri()
+
+
+def put_documents(config: Config, folder: Path) -> str:
+    """Put a folder's documents into the bucket; the collection's name."""
+    from eventing.store import Store
+
+    collection = documents.collect(folder)
+    asyncio.run(documents.upload(collection, Store.open(store_url(config))))
+    size = sum(map(len, collection.files.values()))
+    say(f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}")
+    for name, reason in collection.skipped.items():
+        say(click.style(f"            not used: {name}: {reason}", fg="yellow"))
+    return collection.name
+
+
+def up(config: Config, sources: Path | None, detach: bool) -> None:
+    """Start the platform; in the foreground until Ctrl-C, SIGTERM or `torpor down`."""
+    if detach:
+        start_detached(config, sources)
+        return
+    preflight.check(config)
+    processes.record(config.state, preflight.PLATFORM, os.getpid())
+    try:
+        with _orderly_end():
+            chosen = _with_documents(config, sources)
+            services.start(chosen, progress)
+            asyncio.run(_serve(chosen))
+    except KeyboardInterrupt:
+        say("  platform  stopping")
+    finally:
+        # Whoever asks again to stop must not leave half of it behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        processes.forget(processes.Service(preflight.PLATFORM, os.getpid(), 0.0, config.state))
+        services.stop(config)
+        say("  platform  down")
+
+
+@contextlib.contextmanager
+def _orderly_end() -> Iterator[None]:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    yield
+
+
+def _with_documents(config: Config, sources: Path | None) -> Config:
+    folder = sources or config.project / "examples" / "post-quantum"
+    if sources is None and not folder.is_dir():
+        return config
+    return replace(config, settings={**config.settings, "sources": put_documents(config, folder)})
+
+
+async def _serve(config: Config) -> None:
+    from eventing.local import platform
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await platform.run(config, progress, stop)
+
+
+def start_detached(config: Config, sources: Path | None) -> None:
+    """Start the platform in a session of its own, and return once it is up, passing on what it says."""
+    preflight.check(config)
+    command = [sys.executable, "-m", "eventing.cli", "up"]
+    command += ["--sources", str(sources.absolute())] if sources else []
+    log = processes.log_of(config.state, "platform")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environ = {
+        **os.environ,
+        "TORPOR_PROJECT": str(config.project),
+        "TORPOR_STATE": str(config.state),
+        "PYTHONUNBUFFERED": "1",
+    }
+    with log.open("wb") as out:
+        started = subprocess.Popen(
+            command,
+            env=environ,
+            cwd=config.project,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    _pass_on(log, started, config)
+
+
+def _pass_on(log: Path, started: subprocess.Popen[bytes], config: Config) -> None:
+    """Say what the starting platform says, until it is up or gone."""
+    with log.open() as said:
+        while True:
+            if line := said.readline():
+                say(line.rstrip())
+                if line.startswith("  platform  up"):
+                    return
+            elif started.poll() is not None:
+                rest = said.read().strip()
+                raise CommandError(f"the platform did not come up{': ' + rest if rest else f'; see {log}'}")
+            else:
+                time.sleep(0.05)
+
+
+def down(config: Config) -> None:
+    """Stop the platform, and whatever a killed one left behind."""
+    running = preflight.running(config)
+    if running is not None:
+        processes.stop(running, grace_s=60.0)
+    left = services.stop(config)
+    if running is None and not left:
+        say("nothing runs from " + str(config.state))
+        return
+    say("stopped" + (f"; a killed platform had left behind: {', '.join(left)}" if running is None else ""))
+
+
+def status(config: Config) -> dict[str, Any]:
+    """What the running platform says of itself.
+
+    Raises:
+        NotRunningError: when it does not run.
+    """
+    content = json.loads(gateway.call("GET", f"http://127.0.0.1:{config.ports.platform}/platform/ps", time_limit_s=15.0))
+    if not isinstance(content, dict):
+        raise NotRunningError(f"port {config.ports.platform} is not the platform's")
+    return content
+
+
+def mail(config: Config) -> None:
+    """Print the mails that arrived, oldest first."""
+    from eventing.local.mailbox import letters
+
+    found = letters(config.mailbox)
+    if not found:
+        say(f"no mail has arrived (in {config.mailbox})")
+    for letter in found:
+        say(click.style(f"{letter.date}  to {letter.to}", bold=True) + f"\n{letter.subject}\n\n{letter.text.strip()}\n")

@@ -1,0 +1,83 @@
+"""The model server of a machine without a GPU: llama.cpp with a small model, or whatever TORPOR_MODEL_URL names."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import urllib3
+
+from eventing.local import processes
+from eventing.local.config import Config, Progress
+from eventing.local.downloads import model
+from eventing.local.errors import ServiceError
+
+NAME = "model"
+START_LIMIT_S = 60.0
+_HTTP = urllib3.PoolManager(retries=False, timeout=2.0)
+
+
+def url(config: Config) -> str:
+    """Base URL of the OpenAI-compatible server that agents are given."""
+    return config.model_url or f"http://127.0.0.1:{config.ports.model}/v1"
+
+
+def start(config: Config, progress: Progress) -> processes.Service | None:
+    """Start the embedded model, or adopt it; with a server of one's own only ask whether it is there (and return None).
+
+    Raises:
+        DownloadError: when the model must be fetched and cannot be.
+        ServiceError: when the server does not come up, or one's own does not answer.
+    """
+    if config.model_url:
+        progress(NAME, f"model server {config.model_url}: serves {', '.join(_served(config.model_url))}", None)
+        return None
+    if (running := processes.find(config.state, NAME)) is not None:
+        progress(NAME, f"the model runs already on 127.0.0.1:{config.ports.model} (pid {running.pid}): adopted", None)
+        return _ready(running, config)
+    path = model(config, progress)
+    progress(NAME, f"starting {path.name} on 127.0.0.1:{config.ports.model}", None)
+    threads = str(max(1, min(8, os.cpu_count() or 1)))
+    command = [sys.executable, "-m", "inference.embedded", "--model", str(path), "--host", "127.0.0.1"]
+    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "4096", "--threads", threads]
+    return _ready(processes.start(config.state, NAME, command, os.environ, config.project), config)
+
+
+def stop(config: Config) -> None:
+    """Stop the embedded model, if it runs."""
+    if (running := processes.find(config.state, NAME)) is not None:
+        processes.stop(running)
+
+
+def _served(base: str) -> list[str]:
+    key = os.environ.get("TORPOR_MODEL_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=10.0)
+        if answer.status == 200:
+            return [str(entry["id"]) for entry in json.loads(answer.data)["data"]]
+        why = f"answered {answer.status}"
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}"
+    raise ServiceError(
+        f"the model server at TORPOR_MODEL_URL={base} does not answer GET {base.rstrip('/')}/models as an OpenAI-compatible "
+        f"server does ({why}). Start it, correct the URL (it ends in /v1), or unset TORPOR_MODEL_URL for the embedded model."
+    )
+
+
+def _healthy(config: Config) -> bool:
+    try:
+        return bool(_HTTP.request("GET", f"http://127.0.0.1:{config.ports.model}/health").status == 200)
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def _ready(service: processes.Service, config: Config) -> processes.Service:
+    if not processes.wait_until(lambda: not service.alive or _healthy(config), START_LIMIT_S) or not service.alive:
+        processes.stop(service)
+        raise ServiceError(
+            f"the model server did not come up on 127.0.0.1:{config.ports.model} within {START_LIMIT_S:.0f} s; "
+            f"its log {service.log} ends with:\n{service.last_words()}"
+        )
+    return service
