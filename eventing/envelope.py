@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from cloudevents.conversion import from_http, to_binary, to_structured
 from cloudevents.exceptions import GenericException
-from cloudevents.http import CloudEvent, from_http, to_binary, to_structured
+from cloudevents.http import CloudEvent
 
 from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
@@ -132,7 +133,7 @@ def from_json(body: bytes | str) -> Event:
 
 def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
     try:
-        decoded = from_http(headers, body, data_unmarshaller=lambda data: data)
+        decoded = from_http(CloudEvent, headers, body, data_unmarshaller=lambda data: data)
     except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
     attributes = {str(k): _text(v) for k, v in decoded.get_attributes().items() if v is not None}
