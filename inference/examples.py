@@ -1,0 +1,44 @@
+"""A value that a JSON Schema allows: what the fakes answer with where nobody scripted an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WORDS = "This is what the fake model says. "
+BY_FORMAT = {
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "date-time": "2026-01-01T00:00:00Z",
+    "date": "2026-01-01",
+    "uri": "https://example.org/",
+    "email": "someone@example.org",
+}
+
+
+def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
+    """A value that a JSON Schema as pydantic writes them allows; a `pattern` is not looked at."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        return example(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    for many in ("anyOf", "oneOf", "allOf"):
+        if many in schema:
+            return example(schema[many][0], root)
+    if "const" in schema or "enum" in schema:
+        return schema["const"] if "const" in schema else schema["enum"][0]
+    kind = schema.get("type", "string")
+    if kind == "object":
+        return {name: example(inner, root) for name, inner in schema.get("properties", {}).items()}
+    if kind == "array":
+        item = example(schema.get("items") or {}, root)
+        return [item] * min(max(1, schema.get("minItems", 0)), schema.get("maxItems", 1_000))
+    if kind == "string":
+        least, most = schema.get("minLength", 0), schema.get("maxLength", 1_000)
+        return (
+            BY_FORMAT.get(schema.get("format", "")) or (WORDS * (1 + least // len(WORDS))).strip().ljust(least, ".")[:most]
+        )
+    return {"boolean": True, "null": None}.get(kind, _number(schema)) if kind != "integer" else int(_number(schema))
+
+
+def _number(schema: Mapping[str, Any]) -> float:
+    least = schema.get("minimum", schema.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in schema))
+    return float(min(max(1, least), schema.get("maximum", schema.get("exclusiveMaximum", 1e9))))
