@@ -7,7 +7,7 @@ from eventing import Agent
 from eventing.errors import ConfigurationError
 from eventing.function import serve
 from eventing.runtime import Runtime
-from inference import client
+from inference.client import from_environment
 
 
 def _agent(name: str) -> Agent:
@@ -20,4 +20,4 @@ def _agent(name: str) -> Agent:
         ) from error
 
 
-function = serve(_agent(os.environ.get("TORPOR_AGENT", "")), Runtime(os.environ), client.from_environment(os.environ))
+function = serve(_agent(os.environ.get("TORPOR_AGENT", "")), Runtime(os.environ), from_environment(os.environ))
