@@ -1,0 +1,1 @@
+"""The planner: from a topic to its sub-questions."""

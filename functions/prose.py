@@ -1,0 +1,87 @@
+"""Plain text as agents need it: cleaned, cut into sentences, reduced to its content words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[\"'“‘(\[$]?[A-Z0-9À-ÞΑ-ΩА-Я])|[。！？]")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|cf|e\.g|i\.e|al|approx|ca|No|Nos|Fig|Figs|Eq|Sec|Vol|pp?|Jan|Feb|Mar|Apr|Jun|Jul"
+    r"|Aug|Sept?|Oct|Nov|Dec|U\.S|U\.K))$"
+)
+_WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*")
+_STOP_WORDS = """
+a about above after again all also although am an and any are as at be because been before being below between both
+but by can could did do does doing down during each either etc few for from further had has have having he her here
+hers him his how however i if in into is it its itself just may me might more most much must my neither no nor not now
+of off often on once one only or other our out over own per same shall she should since so some such than that the
+their them then there these they this those through thus to too under until up upon us very was we were what when
+where whether which while who whom whose why will with within without would yet you your according called using used
+use include includes including
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+_ENDINGS = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", ""), ("e", ""))
+
+
+def plain(text: str) -> str:
+    """Text on one line, without control, format (zero-width, bidirectional), private and unassigned characters."""
+    return " ".join("".join(_harmless(character) for character in text).split())
+
+
+def _harmless(character: str) -> str:
+    if character.isspace():
+        return " "
+    return "" if unicodedata.category(character)[0] == "C" else character
+
+
+def spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence begins and ends."""
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        if match[0].startswith(".") and _ABBREVIATION.search(text, start, match.start()):
+            continue
+        yield start, match.end()
+        start = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip())
+    if text[start:].strip():
+        yield start, len(text.rstrip())
+
+
+def sentences(text: str) -> list[str]:
+    return [text[start:end].strip() for start, end in spans(text)]
+
+
+def clipped(text: str, limit: int) -> str:
+    """Text of at most `limit` characters, cut between words."""
+    return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0].rstrip(" ,;:") + "…"
+
+
+def words(text: str) -> list[str]:
+    """The words in lower case; `ML-KEM-768` is one."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def stem(word: str) -> str:
+    """A word without its commonest English endings: enough to bring `sizes` and `size` together."""
+    if len(word) > 3 and word.isalpha():
+        for ending, put in _ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+                return word[: -len(ending)] + put
+    return word
+
+
+def content(text: str) -> list[str]:
+    """Stems of the words that carry meaning, in order; a compound counts as itself and as its pieces."""
+    found: list[str] = []
+    for word in words(text):
+        pieces = [piece for piece in re.split(r"[-'’.]", word) if piece]
+        compound = [word] if len(pieces) > 1 else []
+        found += compound + [stem(piece) for piece in pieces if piece not in _STOP and (len(piece) > 1 or piece.isdigit())]
+    return found
+
+
+def likeness(one: str, other: str) -> float:
+    """Shared share of two texts' content words, from 0 to 1."""
+    a, b = set(content(one)), set(content(other))
+    return len(a & b) / len(a | b) if a and b else 0.0
