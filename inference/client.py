@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from inference import answers
-from inference.errors import ConfigurationError, ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
+from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
 from inference.transport import NothingBoughtError, Transport
 
 T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V")
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -129,22 +130,25 @@ class StepModel:
     async def _bought(self, call: str, body: dict[str, Any]) -> answers.Reply:
         prompt = answers.estimate(body["messages"])
         with self._reservation(call, prompt + body["max_tokens"]):
-            try:
-                body = {"model": await self._waited(call, self._client.served), **body}
-                headers = {**self._headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
-                raw = await self._waited(call, lambda s: self._client.transport.post("chat/completions", body, headers, s))
-            except (NothingBoughtError, ConfigurationError):
-                raise
-            except (ModelUnavailableError, ModelAnswerError) as error:
-                if "model" in body:  # it may have been generated and charged for, and nobody told how much
-                    self._spend(prompt, body["max_tokens"], estimated=True)
-                raise type(error)(f"call {call}: {error}") from error
+            body = {"model": await self._waited(call, self._client.served), **body}
+            raw = await self._waited(call, lambda seconds: self._post(call, body, prompt, seconds))
             prompt_tokens, completion_tokens, estimated = answers.usage(raw, prompt, body["max_tokens"])
             self._spend(prompt_tokens, completion_tokens, estimated=estimated)
             self.name = str(raw.get("model") or body["model"])
             return answers.reply(raw, call)
 
-    async def _waited(self, call: str, ask: Callable[[float], Any]) -> Any:
+    async def _post(self, call: str, body: dict[str, Any], prompt: int, seconds: float) -> dict[str, Any]:
+        headers = {**self._headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
+        try:
+            return await self._client.transport.post("chat/completions", body, headers, seconds)
+        except NothingBoughtError:
+            raise
+        except (ModelUnavailableError, ModelAnswerError) as error:
+            # it may have been generated and charged for, and nobody told how much
+            self._spend(prompt, body["max_tokens"], estimated=True)
+            raise type(error)(f"call {call}: {error}") from error
+
+    async def _waited(self, call: str, ask: Callable[[float], Awaitable[V]]) -> V:
         """The reply, asked for again while the server takes nothing and there is time."""
         tries, last = 0, "the step's time was over before"
         while (left := self._until - time.monotonic()) > 0:

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         check(options.model, options.host, options.port)
-        server = start(options)
+        _server = start(options)  # it serves for as long as it is referred to
     except InferenceError as error:
         logging.error("model server: %s", error)
         return 2
@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.alias, options.host, options.port, options.slots, options.context, options.threads,
     )  # fmt: skip
     stop.wait()
-    del server
-    return 0
+    logging.shutdown()
+    os._exit(0)  # llama.cpp's own stop waits for generations that run; there is nothing to save, and callers ask again
 
 
 def check(model: Path, host: str, port: int) -> None:

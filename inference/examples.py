@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 WORDS = "This is what the fake model says. "
+CANDIDATES = (
+    "a",
+    "A",
+    "1",
+    "abc",
+    "ab-c",
+    "0" * 32,
+    "0" * 40,
+    "0" * 64,
+    "P30D",
+    "1.0.0",
+)  # tried where a pattern is asked for
 BY_FORMAT = {
     "uuid": "00000000-0000-4000-8000-000000000000",
     "date-time": "2026-01-01T00:00:00Z",
@@ -21,8 +34,8 @@ def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) ->
     if "$ref" in schema:
         return example(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     for many in ("anyOf", "oneOf", "allOf"):
-        if many in schema:
-            return example(schema[many][0], root)
+        if many in schema:  # a null satisfies whatever else it stands beside
+            return example(next((one for one in schema[many] if one.get("type") == "null"), schema[many][0]), root)
     if "const" in schema or "enum" in schema:
         return schema["const"] if "const" in schema else schema["enum"][0]
     kind = schema.get("type", "string")
@@ -31,6 +44,8 @@ def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) ->
     if kind == "array":
         item = example(schema.get("items") or {}, root)
         return [item] * min(max(1, schema.get("minItems", 0)), schema.get("maxItems", 1_000))
+    if kind == "string" and "pattern" in schema:
+        return next((text for text in (*CANDIDATES, *BY_FORMAT.values()) if re.search(schema["pattern"], text)), WORDS)
     if kind == "string":
         least, most = schema.get("minLength", 0), schema.get("maxLength", 1_000)
         return (

@@ -60,7 +60,9 @@ class FakeModel:
     ) -> T:
         """The next answer as an object: scripted as an instance, a mapping or JSON text."""
         found = self._next(Asked(prompt, system, shape, max_tokens), example(shape.model_json_schema()))
-        return shape.model_validate_json(found) if isinstance(found, str) else shape.model_validate(found)
+        if isinstance(found, shape):
+            return found
+        return shape.model_validate_json(found if isinstance(found, str) else json.dumps(found, default=str))
 
     def _next(self, asked: Asked, otherwise: Any) -> Any:
         self.calls.append(asked)

@@ -1,0 +1,70 @@
+"""What every model server must do for the client: the fake and the embedded model pass the same tests."""
+
+import asyncio
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from inference.client import Client
+from inference.errors import ModelRefusedError
+from tests.inference.conftest import step_of
+
+Question = Annotated[str, Field(min_length=10, max_length=80)]
+
+
+class Plan(BaseModel):
+    questions: Annotated[list[Question], Field(min_length=2, max_length=2)]
+
+
+class Verdict(BaseModel):
+    supported: bool
+    certainty: Literal["low", "high"]
+
+
+@pytest.fixture(params=["fake", "embedded"])
+def client(request: pytest.FixtureRequest) -> Client:
+    return Client(request.getfixturevalue(f"{request.param}_url"))
+
+
+async def test_text_is_answered_and_its_tokens_are_counted(client: Client) -> None:
+    llm = step_of(client)
+    said = await llm.text("What is a queue? Answer in one sentence.", system="You are brief.", max_tokens=24)
+    assert said
+    assert llm.usage.calls == 1
+    assert llm.usage.prompt_tokens > 5
+    assert 0 < llm.usage.completion_tokens <= 24
+    assert not llm.usage.estimated
+    assert llm.name in ("fake-model", "smollm2-135m-instruct")
+
+
+async def test_an_answer_has_the_shape_that_was_asked_for(client: Client) -> None:
+    llm = step_of(client)
+    plan = await llm.answer(Plan, "Write 2 different questions about electric cars.", max_tokens=120)
+    assert len(plan.questions) == 2
+    verdict = await llm.answer(Verdict, "Text: Cats sleep.\nClaim: Cats sleep.\nSupported?", max_tokens=40)
+    assert verdict.certainty in ("low", "high")
+    assert llm.usage.calls == 2
+
+
+async def test_temperature_zero_repeats_itself(client: Client) -> None:
+    said = [await step_of(client).text("Name a colour.", max_tokens=12) for _ in range(2)]
+    assert said[0] == said[1]
+
+
+async def test_more_calls_than_slots_are_all_answered(client: Client) -> None:
+    llm = step_of(client)
+    said = await asyncio.gather(*(llm.text(f"Say the number {n}.", max_tokens=6) for n in range(5)))
+    assert all(said)
+    assert llm.usage.calls == 5
+
+
+async def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(client: Client) -> None:
+    with pytest.raises(ModelRefusedError, match=r"\d{4} tokens.*1024.*shorter prompt"):
+        await step_of(client).text("word " * 1500, max_tokens=5)
+
+
+async def test_a_path_that_is_no_api_is_refused(client: Client) -> None:
+    wrong = Client(client.url.replace("/v1", "/elsewhere"), model="any")
+    with pytest.raises(ModelRefusedError, match=r"404.*TORPOR_MODEL_URL"):
+        await step_of(wrong).text("Hello")
