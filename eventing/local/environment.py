@@ -1,0 +1,27 @@
+"""The environment of a function's process: what func.yaml says, overlaid by what the platform knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from eventing.local.config import Config
+from eventing.local.resources import Function
+
+
+def of_function(function: Function, platform: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The whole environment of a process of the function."""
+    return {**environ, "PYTHONUNBUFFERED": "1", **function.environ, **platform, "K_SERVICE": function.name}
+
+
+def of_platform(config: Config) -> dict[str, str]:
+    """What every function is told of the platform it runs on."""
+    told = {
+        "TORPOR_INGRESS": f"http://127.0.0.1:{config.ports.platform}/{config.namespace}",
+        "TORPOR_STORE": config.store_url or config.bucket.resolve().as_uri(),
+        "TORPOR_MODEL_URL": config.model_url or f"http://127.0.0.1:{config.ports.model}/v1",
+        "TORPOR_SMTP": f"smtp://127.0.0.1:{config.ports.smtp}",
+        "TORPOR_MAIL_FROM": "torpor@localhost",
+        "TORPOR_PUBLIC_URL": f"http://localhost:{config.ports.gateway}",
+    }
+    return told | {f"TORPOR_SETTING_{name.upper()}": value for name, value in config.settings.items()}

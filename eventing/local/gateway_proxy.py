@@ -1,0 +1,80 @@
+"""The port that people and curl use: all goes through to the gateway function, which wakes for it; streams stay streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from eventing.local.functions import Place, Scaled
+from eventing.local.ingress import problem
+from eventing.local.instance import FunctionUnavailableError
+from eventing.local.sinks import COLDSTART
+
+# What concerns one connection only (RFC 9110 7.6.1), and what the client and server set anew.
+_HOP = {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+_UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=5)
+
+
+class GatewayProxy:
+    """Passes requests to one function."""
+
+    def __init__(self, function: Scaled, http: aiohttp.ClientSession) -> None:
+        self._function = function
+        self._http = http
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=0)
+        app.router.add_route("*", "/{path:.*}", self.through)
+        return app
+
+    async def through(self, request: web.Request) -> web.StreamResponse:
+        try:
+            async with self._function.request() as place:
+                return await self._pass(request, place)
+        except FunctionUnavailableError as error:
+            return problem(503, error.title, str(error))
+        except aiohttp.ClientError as error:
+            detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
+            return problem(502, "Bad gateway", detail)
+
+    async def _pass(self, request: web.Request, place: Place) -> web.StreamResponse:
+        headers = _kept(request.headers)
+        headers["X-Forwarded-For"] = request.remote or "127.0.0.1"
+        headers["X-Forwarded-Proto"] = request.scheme
+        if place.woke:
+            headers[COLDSTART] = "true"
+        body = request.content if request.body_exists else None
+        async with self._http.request(
+            request.method,
+            URL(f"{place.url}{request.raw_path}", encoded=True),
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=_UNLIMITED,
+        ) as answer:
+            return await _relayed(request, answer)
+
+
+async def _relayed(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_kept(answer.headers))
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+    except aiohttp.ClientError:
+        # The answer has begun: the only way to say that it is not whole is to cut the connection.
+        if request.transport is not None:
+            request.transport.close()
+    except ConnectionError:
+        pass  # the client left
+    return response
+
+
+def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP)

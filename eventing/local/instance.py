@@ -1,0 +1,148 @@
+"""One process of a function: started, ready, drained, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from eventing.errors import NotNowError
+from eventing.local import processes
+
+START_LIMIT_S = 60.0
+GRACE_S = 32.0  # a little longer than uvicorn's own
+_RECORDS = "function."
+_PROBE = aiohttp.ClientTimeout(total=2)
+
+
+class FunctionUnavailableError(NotNowError):
+    """A function that cannot be started; the message holds the last lines of its log."""
+
+    title = "Function unavailable"
+
+
+@dataclass(eq=False)
+class Instance:
+    """A process that serves; `in_flight` counts its requests."""
+
+    function: str
+    port: int
+    process: asyncio.subprocess.Process
+    record: processes.Service
+    ready_after_s: float = 0.0
+    in_flight: int = 0
+    idle: asyncio.TimerHandle | None = None
+    stopping: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def busy(self) -> None:
+        self.in_flight += 1
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """SIGTERM, then SIGKILL once the grace is over; no request may be in flight any more."""
+        self.stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.process.wait())), grace_s)
+        await self._kill()
+
+    async def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        processes.forget(self.record)
+
+
+async def start(
+    function: str, project: Path, state: Path, environ: Mapping[str, str], http: aiohttp.ClientSession
+) -> Instance:
+    """Start a process and wait until it is ready.
+
+    Raises:
+        FunctionUnavailableError: when it dies at start, or is not ready in START_LIMIT_S.
+    """
+    log, port, begun = processes.log_of(state, function), _free_port(), time.monotonic()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        written = out.tell()
+        process = await asyncio.create_subprocess_exec(
+            *_command(port),
+            cwd=project,
+            env=dict(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    instance = Instance(function, port, process, processes.record(state, f"{_RECORDS}{function}.{port}", process.pid))
+    try:
+        problem = await _until_ready(instance, http)
+    except asyncio.CancelledError:
+        await instance._kill()
+        raise
+    if problem:
+        await instance._kill()
+        raise FunctionUnavailableError(f"function {function} {problem}; its log {log} ends with:\n{_tail(log, written)}")
+    instance.ready_after_s = time.monotonic() - begun
+    return instance
+
+
+def end_leftovers(state: Path) -> list[str]:
+    """End the processes that a killed platform left behind; their names."""
+    found = [s for s in processes.leftovers(state) if s.name.startswith(_RECORDS)]
+    for service in found:
+        processes.stop(service, grace_s=2)
+    for stale in (state / "run").glob(f"{_RECORDS}*.json"):
+        stale.unlink(missing_ok=True)
+    return [s.name.removeprefix(_RECORDS) for s in found]
+
+
+def _command(port: int) -> list[str]:
+    served = ["-m", "uvicorn", "functions_framework.aio:app", "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, *served, "--no-access-log", "--timeout-graceful-shutdown", "30"]
+
+
+async def _until_ready(instance: Instance, http: aiohttp.ClientSession) -> str | None:
+    """Why it is not ready, or None once it is."""
+    end = time.monotonic() + START_LIMIT_S
+    exited = asyncio.ensure_future(instance.process.wait())
+    try:
+        while time.monotonic() < end:
+            if exited.done():
+                return f"ended with code {exited.result()} before it was ready"
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.get(f"{instance.url}/health/readiness", timeout=_PROBE) as answer:
+                    if answer.status < 300:
+                        return None
+            await asyncio.sleep(0.015)
+    finally:
+        exited.cancel()
+    return f"did not answer GET /health/readiness with 200 within {START_LIMIT_S:.0f} s"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _tail(log: Path, start: int, lines: int = 12) -> str:
+    with log.open("rb") as content:
+        content.seek(start)
+        return "\n".join(content.read().decode("utf-8", "replace").splitlines()[-lines:]) or "(nothing)"

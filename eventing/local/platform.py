@@ -1,0 +1,124 @@
+"""The local platform, composed: topics, ingress, dispatcher, functions and the gateway's port, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from eventing import kafka
+from eventing.local import environment, ingress, instance
+from eventing.local.config import Config, Progress
+from eventing.local.dispatcher import Dispatcher
+from eventing.local.errors import ServiceError
+from eventing.local.functions import Functions
+from eventing.local.gateway_proxy import GatewayProxy
+from eventing.local.instance import Instance
+from eventing.local.loading import load
+from eventing.local.mailbox import Mailbox
+from eventing.local.resources import Function, Resources
+from eventing.local.sinks import Sinks
+from eventing.local.status import Status
+
+GATEWAY = "gateway"
+_log = logging.getLogger(__name__)
+_PORT = "platform"
+
+
+@dataclass(frozen=True)
+class _Parts:
+    resources: Resources
+    functions: Functions
+    producer: kafka.Producer
+    http: aiohttp.ClientSession
+
+
+async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
+    """Run the platform on a Kafka that is up, until `stop` is set; then drain and leave nothing behind.
+
+    Raises:
+        ManifestError: when a resource cannot be honoured.
+        KafkaUnavailableError: when topics cannot be created, or a consumer can go on no more.
+        ServiceError: when a port is taken.
+    """
+    resources = load(config.manifests, config.project / "functions")
+    for name in await asyncio.to_thread(instance.end_leftovers, config.state):
+        progress(_PORT, f"ended function process {name}, left by a platform that was killed", None)
+    made = await asyncio.to_thread(kafka.create_topics, config.bootstrap, resources.topics)
+    if made:
+        progress(_PORT, f"created topics {', '.join(sorted(made))}", None)
+    async with AsyncExitStack() as stack:
+        await _mailbox(config, stack)
+        parts = await stack.enter_async_context(_parts(config, resources))
+        dispatcher = await _listen(config, parts, stack)
+        parts.functions.keep_min_scale()
+        await _until(stop, dispatcher, progress, config)
+
+
+@asynccontextmanager
+async def _parts(config: Config, resources: Resources) -> AsyncIterator[_Parts]:
+    # uvicorn closes an idle connection after 5 s; a shorter keep-alive here never meets it in that moment.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+    producer = kafka.Producer(config.bootstrap)
+    platform = environment.of_platform(config)
+    try:
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
+
+            async def start(function: Function) -> Instance:
+                environ = environment.of_function(function, platform)
+                return await instance.start(function.name, config.project, config.state, environ, http)
+
+            yield _Parts(resources, Functions(resources.functions, start, config.idle_seconds), producer, http)
+    finally:
+        await producer.close()
+
+
+async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispatcher:
+    """Open the ports; they close in the reverse order, so that functions can publish until they have ended."""
+    sinks = Sinks(parts.functions, parts.producer, parts.http)
+    dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
+    stack.push_async_callback(dispatcher.stop, 0.0)
+    app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
+    app.add_routes(Status(config.bootstrap, parts.resources, parts.functions, dispatcher).routes())
+    app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
+    await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
+    stack.push_async_callback(parts.functions.close)
+    if GATEWAY in parts.functions:
+        proxy = GatewayProxy(parts.functions[GATEWAY], parts.http)
+        await _serve(proxy.app(), config.ports.gateway, "the gateway", stack)
+    return dispatcher
+
+
+async def _mailbox(config: Config, stack: AsyncExitStack) -> None:
+    mailbox = Mailbox(config.mailbox, config.ports.smtp)
+    await asyncio.to_thread(mailbox.start)
+    stack.push_async_callback(asyncio.to_thread, mailbox.stop)
+
+
+async def _serve(app: web.Application, port: int, what: str, stack: AsyncExitStack) -> None:
+    try:
+        runner = await ingress.serve(app, port)
+    except OSError as error:
+        raise ServiceError(f"{what} cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error
+    stack.push_async_callback(runner.cleanup)
+
+
+async def _until(stop: asyncio.Event, dispatcher: Dispatcher, progress: Progress, config: Config) -> None:
+    dispatching = asyncio.create_task(dispatcher.run())
+    stopped = asyncio.create_task(stop.wait())
+    progress(_PORT, f"ready: http://127.0.0.1:{config.ports.gateway}", 1.0)
+    try:
+        await asyncio.wait([dispatching, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if dispatching.done():
+            await dispatching
+    finally:
+        stopped.cancel()
+        await dispatcher.stop()
+        with contextlib.suppress(kafka.KafkaUnavailableError):
+            await dispatching

@@ -1,0 +1,99 @@
+"""Sending one event to where it goes: a function, a Broker's topic, or a URL. Once; what fails is told, not tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from eventing.envelope import Event, to_record, to_request
+from eventing.errors import EventingError
+from eventing.kafka import Producer
+from eventing.local.functions import Functions
+from eventing.local.instance import FunctionUnavailableError
+from eventing.local.resources import Broker, Function, Sink
+
+COLDSTART = "Torpor-Coldstart"  # on the request that was held while its function woke
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sink answered."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class UnreachableError(Exception):
+    """There was no answer: a network error, or the time-out is over."""
+
+
+class Sinks:
+    """The ways to every sink, over one HTTP client and one producer."""
+
+    def __init__(self, functions: Functions, producer: Producer, http: aiohttp.ClientSession) -> None:
+        self._functions = functions
+        self._producer = producer
+        self._http = http
+
+    async def send(self, sink: Sink, event: Event, timeout_s: float, namespace: str = "") -> Answer:
+        """The sink's answer.
+
+        Raises:
+            UnreachableError: when there is none in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                if sink.broker:
+                    return await self._into(sink.broker, event)
+                headers, body = to_request(event)
+                headers |= {"Prefer": "reply", "Kn-Namespace": namespace}
+                if sink.function:
+                    return await self._call(self._functions[sink.function].function, sink.uri, headers, body)
+                return await self._post(sink.uri, headers, body)
+        except TimeoutError:
+            raise UnreachableError(f"no answer from {sink} within {timeout_s:g} s") from None
+        except aiohttp.ClientError as error:
+            raise UnreachableError(f"{sink}: {error or type(error).__name__}") from error
+
+    async def publish(self, broker: Broker, event: Event) -> None:
+        """Produce to the Broker's topic, keyed by `partitionkey`.
+
+        Raises:
+            EventingError: when the topic did not take it.
+        """
+        headers, key, value = to_record(event)
+        await self._producer.produce(broker.topic, value, key, headers)
+
+    async def _into(self, broker: Broker, event: Event) -> Answer:
+        try:
+            await self.publish(broker, event)
+        except EventingError as error:
+            return Answer(error.status, body=str(error).encode())
+        return Answer(202)
+
+    async def _call(self, function: Function, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        try:
+            async with self._functions[function.name].request() as place:
+                if place.woke:
+                    headers = {**headers, COLDSTART: "true"}
+                return await self._within(function, f"{place.url}{path or '/'}", headers, body)
+        except FunctionUnavailableError as error:
+            return Answer(503, body=str(error).encode())
+
+    async def _within(self, function: Function, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """As Serving's proxy beside a function: 504 when the function's own time is over, 502 when it dies."""
+        try:
+            async with asyncio.timeout(function.time_limit_s):
+                return await self._post(url, headers, body)
+        except TimeoutError:
+            return Answer(504, body=f"{function.name} did not answer within {function.time_limit_s:g} s".encode())
+        except aiohttp.ClientError as error:
+            return Answer(502, body=f"{function.name} went away: {error or type(error).__name__}".encode())
+
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            return Answer(answer.status, dict(answer.headers), await answer.read())

@@ -1,0 +1,102 @@
+"""How the platform fares: what `torpor ps` shows, and the same as Prometheus metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from eventing import kafka
+from eventing.local.dispatcher import Dispatcher
+from eventing.local.functions import Functions
+from eventing.local.resources import Resources
+
+DEAD_LETTERS = "agent_errors"
+
+
+class Status:
+    """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
+
+    def __init__(self, bootstrap: str, resources: Resources, functions: Functions, dispatcher: Dispatcher) -> None:
+        self._bootstrap = bootstrap
+        self._functions = functions
+        self._dispatcher = dispatcher
+        self._groups = resources.groups()
+        self._names = {t.group: f"trigger {t.namespace}/{t.name}" for t in resources.triggers}
+        self._names |= {s.group: f"source {s.namespace}/{s.name}" for s in resources.sources}
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        return [web.get("/platform/ps", self.ps), web.get("/platform/metrics", self.metrics)]
+
+    async def ps(self, _: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(self.snapshot))
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        registry = CollectorRegistry()
+        registry.register(_Families(await asyncio.to_thread(self.snapshot)))
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def snapshot(self) -> dict[str, Any]:
+        """Functions, deliveries (Triggers, sources, pings) and dead letters; lag is None when Kafka does not answer."""
+        lag: dict[str, int] = {}
+        letters: int | None = None
+        try:
+            lag = kafka.lag(self._bootstrap, self._groups)
+            letters = kafka.sizes(self._bootstrap, [DEAD_LETTERS])[DEAD_LETTERS]
+        except kafka.KafkaUnavailableError:
+            pass
+        lag_of = {self._names[group]: waiting for group, waiting in lag.items()}
+        deliveries = {
+            name: dataclasses.asdict(counts) | {"lag": lag_of.get(name)} for name, counts in self._dispatcher.counts.items()
+        }
+        return {
+            "functions": {s.function.name: self._function(s.function.name) for s in self._functions.all()},
+            "deliveries": deliveries,
+            "in_flight": self._dispatcher.in_flight,
+            "dead_letters": letters,
+            "dropped": sum(d["dropped"] + d["not_events"] for d in deliveries.values()),
+        }
+
+    def _function(self, name: str) -> dict[str, Any]:
+        scaled = self._functions[name]
+        told = {"state": scaled.state, "instances": scaled.instances, "in_flight": scaled.in_flight}
+        return told | dataclasses.asdict(scaled.counts)
+
+
+class _Families(Collector):
+    def __init__(self, snapshot: dict[str, Any]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        functions, deliveries = self._snapshot["functions"], self._snapshot["deliveries"]
+        yield from _gauges("torpor_function", "function", functions, ("instances", "in_flight", "cold_start_s"))
+        yield from _counters("torpor_function", "function", functions, ("wakes", "starts", "crashes", "failed_starts"))
+        yield from _gauges("torpor_delivery", "name", deliveries, ("lag",))
+        events = ("received", "filtered", "delivered", "retries", "dead_lettered", "dropped", "not_events")
+        yield from _counters("torpor_delivery", "name", deliveries, events)
+        if self._snapshot["dead_letters"] is not None:
+            yield GaugeMetricFamily("torpor_dead_letters", f"records in {DEAD_LETTERS}", self._snapshot["dead_letters"])
+
+
+def _gauges(prefix: str, label: str, rows: dict[str, dict[str, Any]], names: tuple[str, ...]) -> Iterator[Metric]:
+    for name in names:
+        unit = name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name
+        family = GaugeMetricFamily(f"{prefix}_{unit}", f"{name} of each {label}", labels=[label])
+        for key, row in rows.items():
+            if row[name] is not None:
+                family.add_metric([key], row[name])
+        yield family
+
+
+def _counters(prefix: str, label: str, rows: dict[str, dict[str, Any]], names: tuple[str, ...]) -> Iterator[Metric]:
+    for name in names:
+        family = CounterMetricFamily(f"{prefix}_{name}", f"{name} of each {label} since the start", labels=[label])
+        for key, row in rows.items():
+            family.add_metric([key], row[name])
+        yield family
