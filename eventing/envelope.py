@@ -128,7 +128,12 @@ def from_json(body: bytes | str) -> Event:
         raise NotACloudEventError(f"the structured CloudEvent is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise NotACloudEventError(f"a structured CloudEvent is a JSON object, got {type(content).__name__}")
-    return _decoded({"content-type": STRUCTURED}, body)
+    event = _decoded({"content-type": STRUCTURED}, body)
+    is_json = event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
+    if content.get("data") is not None and is_json:
+        # The same data is the same bytes, however the sender laid it out.
+        return replace(event, data=json.dumps(content["data"], separators=(",", ":"), ensure_ascii=False).encode())
+    return event
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventing.agent import StepKey
@@ -27,6 +29,8 @@ def request_id_of(source: str, event_id: str) -> UUID:
 
 
 def digest(event: Event) -> str:
-    """Digest of what an event says (type and data, not id or time), in hexadecimal: the identity of a step's input."""
-    content = hashlib.sha256(event.type.encode() + b"\n" + (event.data or b""))
-    return content.hexdigest()
+    """Digest of what an event says (its type and data, not its id, time or layout), in hexadecimal: a step's input."""
+    data = event.data or b""
+    with contextlib.suppress(ValueError):
+        data = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(event.type.encode() + b"\n" + data).hexdigest()

@@ -48,7 +48,7 @@ class Mailbox:
     def __init__(self, folder: Path, port: int, user: str = "", password: str = "", tls: SSLContext | None = None) -> None:
         def authenticated(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
             known = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-            return AuthResult(success=known)
+            return AuthResult(success=known, handled=False)
 
         options: dict[str, Any] = {"tls_context": tls, "require_starttls": bool(tls)} if tls else {}
         if user:

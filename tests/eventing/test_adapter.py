@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from inference.testing import FakeModel
 
 from eventing import Context, agent
 from eventing.adapter import Adapter
@@ -15,6 +14,7 @@ from eventing.errors import AgentError, ContractError, StepConflictError, WrongA
 from eventing.runtime import Runtime
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
+from inference.testing import FakeModel
 from schemas import (
     PartAbandoned,
     ResearchComplete,

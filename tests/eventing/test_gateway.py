@@ -1,0 +1,158 @@
+"""The HTTP side: what it takes, what it refuses and how it says so; nothing refused is ever published."""
+
+import json
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from eventing.envelope import Event, to_json, to_request
+from eventing.runtime import Runtime
+from eventing.state import Journal
+from eventing.step import Steps
+from eventing.testing import NOON, Broker, memory_bucket
+from functions.gateway import main
+
+
+@pytest.fixture
+def world(monkeypatch):
+    class World:
+        broker, now = Broker(), NOON
+
+    World.broker = Broker()
+    runtime = Runtime({}, clock=lambda: World.now)
+    store = memory_bucket()
+    runtime.__dict__.update(store=store, publisher=World.broker, journal=Journal(store))
+    runtime.__dict__["steps"] = Steps(store, World.broker.publish, frozenset(runtime.workflow.ends))
+    monkeypatch.setattr(main, "_runtime", lambda: runtime)
+    methods = ["GET", "POST", "PUT", "DELETE"]
+    World.client = TestClient(Starlette(routes=[Route("/{path:path}", main.function, methods=methods)]))
+    World.runtime, World.store = runtime, store
+    return World
+
+
+def test_a_request_is_accepted_and_published_with_what_its_steps_need(world):
+    answer = world.client.post("/research", json={"topic": "sleep", "depth": 3, "metadata": {"email": "a@b.c"}})
+    assert answer.status_code == 202
+    request_id = answer.json()["request_id"]
+    assert answer.headers["location"] == f"/research/{request_id}"
+    (event,) = world.broker.events
+    assert (event.type, event.get("partitionkey"), event.get("budgettokens")) == ("research_requests", request_id, "60000")
+    assert event.get("deadline") == (NOON + timedelta(minutes=30)).isoformat()
+    assert json.loads(event.data)["depth"] == 3
+    state = world.client.get(f"/research/{request_id}").json()
+    assert (state["status"], state["topic"]) == ("running", "sleep")
+
+
+def test_curl_without_a_content_type_is_understood(world):
+    answer = world.client.post(
+        "/research", content=b'{"topic": "x", "depth": 2}', headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({"topic": "x", "depth": 0}, 422, "depth: Input should be greater than or equal to 1 (got 0)"),
+        ({"topic": "x", "depth": 9}, 422, "depth: Input should be less than or equal to 5 (got 9)"),
+        ({"topic": "x", "depth": "two"}, 422, "depth: Input should be a valid integer (got 'two')"),
+        ({"topic": ""}, 422, "topic: String should have at least 1 character (got '')"),
+        ({"depth": 1}, 422, "topic: Field required (got absent)"),
+        ({"topic": "x", "colour": "red"}, 422, "colour: Extra inputs are not permitted (got 'red')"),
+        ({"topic": "x", "metadata": {"email": "a@b\r\nBcc: all"}}, 422, "metadata.email: String should match pattern"),
+        ({"topic": "x" * 1_000_000}, 413, "the body is larger than 262144 bytes"),
+        ({"topic": "x" * 3_000}, 422, "topic: String should have at most 2000 characters"),
+        (b"{not json", 400, "the body is no JSON"),
+        (b"[]", 422, "(all)"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong_and_nothing_is_published(world, body, status, told):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = world.client.post("/research", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert told in answer.json()["detail"]
+    assert not world.broker.events
+
+
+def test_another_content_type_or_method_or_path_is_told(world):
+    assert world.client.post("/research", content=b"<x/>", headers={"Content-Type": "text/xml"}).status_code == 415
+    assert world.client.put("/research").headers["allow"] == "POST"
+    assert world.client.get("/nowhere").json()["detail"] == "no such path: /nowhere; GET / lists them"
+    assert world.client.get(f"/research/{uuid4()}").status_code == 404
+    assert world.client.get(f"/report/{uuid4()}").status_code == 404
+
+
+def test_the_same_request_twice_is_one_request(world):
+    body = {"request_id": str(uuid4()), "topic": "x", "depth": 1}
+    first = world.client.post("/research", json=body)
+    world.now += timedelta(seconds=5)
+    again = world.client.post("/research", json=body)
+    assert first.json() == again.json()
+    assert world.broker.events[0] == world.broker.events[1]
+    other = world.client.post("/research", json=body | {"topic": "y"})
+    assert other.status_code == 409 and "use a new id" in other.json()["detail"]
+
+
+def opening(data: dict, kind: str = "research_requests") -> Event:
+    attributes = {"specversion": "1.0", "id": "1", "source": "/me", "type": kind, "datacontenttype": "application/json"}
+    return Event(attributes, json.dumps(data).encode())
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_a_cloudevent_is_taken_in_both_modes(world, mode):
+    data = {"request_id": str(uuid4()), "topic": "x", "depth": 1}
+    headers, body = (
+        to_request(opening(data))
+        if mode == "binary"
+        else ({"content-type": "application/cloudevents+json"}, to_json(opening(data)))
+    )
+    assert world.client.post("/", content=body, headers=headers).status_code == 202
+    assert json.loads(world.broker.events[0].data)["topic"] == "x"
+
+
+def test_a_cloudevent_that_forges_a_later_step_is_refused(world):
+    headers, body = to_request(opening({}, "validation_passed"))
+    answer = world.client.post("/", content=body, headers=headers)
+    assert answer.status_code == 422 and "takes events of type research_requests" in answer.json()["detail"]
+    assert world.client.post("/", content=b"{}").status_code == 400
+    assert not world.broker.events
+
+
+def test_a_plain_record_of_the_inbox_becomes_one_request_however_often_it_comes(world):
+    record = opening({"topic": "x", "depth": 1}, "dev.knative.kafka.event").having(
+        id="partition:0/offset:7", source="/apis/inbox"
+    )
+    headers, body = to_request(record)
+    assert [world.client.post("/intake", content=body, headers=headers).status_code for _ in range(2)] == [204, 204]
+    assert world.broker.events[0] == world.broker.events[1]
+    headers, body = to_request(record.having(id="partition:0/offset:8"))
+    assert world.client.post("/intake", content=b"garbage", headers=headers).status_code == 400
+
+
+async def test_progress_ends_with_the_state_and_is_taken_up_again_where_it_was(world):
+    request_id = world.client.post("/research", json={"topic": "x", "depth": 1}).json()["request_id"]
+    first = world.broker.events[0]
+    await world.runtime.journal.record(request_id, first)
+    done = opening({"request_id": request_id, "metadata": {"link": "http://l"}}, "research_complete").having(
+        time=(NOON + timedelta(seconds=1)).isoformat()
+    )
+    await world.runtime.journal.record(request_id, done)
+    text = world.client.get(f"/research/{request_id}/events").text
+    assert [line for line in text.splitlines() if line.startswith("event: ")] == [
+        "event: research_requests",
+        "event: research_complete",
+        "event: end",
+    ]
+    again = world.client.get(f"/research/{request_id}/events", headers={"Last-Event-ID": first.id}).text
+    assert "event: research_requests" not in again and "event: research_complete" in again
+
+
+async def test_a_report_is_served_under_a_strict_policy(world):
+    request_id = uuid4()
+    await world.store.create(f"pages/{request_id}/report.html", b"<p>found</p>")
+    answer = world.client.get(f"/report/{request_id}")
+    assert answer.text == "<p>found</p>" and answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -1,0 +1,110 @@
+"""Mail goes out once, over real SMTP, with login and STARTTLS where asked; a dead sender's claim is taken over."""
+
+import asyncio
+import ssl
+import subprocess
+from datetime import timedelta
+from email.message import EmailMessage
+
+import pytest
+
+from eventing.agent import StepKey
+from eventing.errors import ConfigurationError
+from eventing.local.mailbox import Mailbox, letters
+from eventing.mail import LEASE, ClaimedMailer, MailError, Server
+from eventing.testing import NOON, REQUEST, memory_bucket
+from tests.local.conftest import free_ports
+
+
+def message() -> EmailMessage:
+    mail = EmailMessage()
+    mail["To"], mail["Subject"], mail["Message-ID"] = "you@example.org", "Your report", "<1@torpor>"
+    mail.set_content("The link")
+    mail.add_alternative("<p>The link</p>", subtype="html")
+    return mail
+
+
+class Clock:
+    now = NOON
+
+    def __call__(self):
+        return self.now
+
+
+def mailer(url: str, bucket, clock=None) -> ClaimedMailer:
+    return ClaimedMailer(Server.parse(url), "torpor@example.org", bucket, StepKey(REQUEST, "notify"), clock or Clock())
+
+
+@pytest.fixture
+def server(tmp_path):
+    (port,) = free_ports(1)
+    box = Mailbox(tmp_path / "mail", port)
+    box.start()
+    yield f"smtp://127.0.0.1:{port}", tmp_path / "mail"
+    box.stop()
+
+
+async def test_a_mail_goes_out_once(server):
+    url, folder = server
+    bucket = memory_bucket()
+    assert [await mailer(url, bucket).send(message()) for _ in range(3)] == [True, False, False]
+    (letter,) = letters(folder)
+    assert (letter.to, letter.sender, letter.subject) == ("you@example.org", "torpor@example.org", "Your report")
+    assert "The link" in letter.text and "<p>The link</p>" in letter.html
+
+
+async def test_senders_at_once_send_one(server):
+    url, folder = server
+    bucket = memory_bucket()
+    results = await asyncio.gather(*(mailer(url, bucket).send(message()) for _ in range(8)), return_exceptions=True)
+    assert results.count(True) == 1 and all(r in (True, False) or isinstance(r, MailError) for r in results)
+    assert len(letters(folder)) == 1
+
+
+async def test_a_claim_without_its_mark_is_taken_over_after_its_lease(server):
+    url, folder = server
+    bucket, clock = memory_bucket(), Clock()
+    await mailer(url, bucket, clock)._claim(f"requests/{REQUEST}/mail")  # a sender that died before it sent
+    with pytest.raises(MailError, match="being sent by another process"):
+        await mailer(url, bucket, clock).send(message())
+    clock.now = NOON + LEASE + timedelta(seconds=1)
+    assert await mailer(url, bucket, clock).send(message())
+    assert len(letters(folder)) == 1
+
+
+async def test_a_server_that_is_away_is_tried_again_at_once(server):
+    url, _ = server
+    bucket = memory_bucket()
+    (closed,) = free_ports(1)
+    with pytest.raises(MailError, match="did not take the mail"):
+        await mailer(f"smtp://127.0.0.1:{closed}", bucket).send(message())
+    assert await mailer(url, bucket).send(message())
+
+
+async def test_login_and_starttls(tmp_path, monkeypatch):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    (port,) = free_ports(1)
+    box = Mailbox(tmp_path / "mail", port, user="me", password="pass word", tls=tls)
+    box.start()
+    try:
+        await mailer(f"smtp+starttls://me:pass%20word@localhost:{port}", memory_bucket()).send(message())
+        assert len(letters(tmp_path / "mail")) == 1
+        with pytest.raises(MailError, match="Authentication") as caught:
+            await mailer(f"smtp+starttls://me:wrong@localhost:{port}", memory_bucket()).send(message())
+        assert "wrong" not in str(caught.value)
+    finally:
+        box.stop()
+
+
+def test_passwords_show_nowhere():
+    server = Server.parse("smtps://me:secret@mail.example.org")
+    assert "secret" not in repr(server) and server.port == 465
+    with pytest.raises(ConfigurationError) as caught:
+        Server.parse("http://me:secret@mail.example.org")
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,155 @@
+"""Where a request stands must not depend on the order in which its events arrived, nor on their number of arrivals."""
+
+import json
+import random
+from datetime import timedelta
+
+from eventing.envelope import Event
+from eventing.runtime import Runtime
+from eventing.state import Journal, fold, notes, overdue
+from eventing.step import Steps
+from eventing.testing import NOON, REQUEST, Broker, memory_bucket
+from eventing.workflow import named
+from functions.tracker.tracking import TICK, Tracker
+
+WORKFLOW = named("research")
+
+
+def event(kind: str, data: dict, at: int = 0, source: str = "/gateway", **attributes: str) -> Event:
+    base = {"specversion": "1.0", "id": f"{kind}-{at}", "source": source, "type": kind, "requestid": str(REQUEST)}
+    base["time"] = (NOON + timedelta(seconds=at)).isoformat()
+    return Event({**base, **attributes}, json.dumps({"request_id": str(REQUEST), **data}).encode())
+
+
+def history() -> list[Event]:
+    cost = {"durationms": "1500", "tokens": "20", "coldstart": "true"}
+    return [
+        event("research_requests", {"topic": "sleep", "depth": 2, "metadata": {"email": "a@b.c"}}),
+        event("research_questions", {"part": 1, "of": 2}, 1, "/agents/planner/plan", part="1", **cost),
+        event("research_questions", {"part": 2, "of": 2}, 2, "/agents/planner/plan", part="2"),
+        event(
+            "summary_ready",
+            {"part": 1, "of": 2, "claims": [1, 2]},
+            3,
+            "/agents/research_assistant/research",
+            part="1",
+            **cost,
+        ),
+        event("validation_passed", {"part": 1, "of": 2}, 4, "/agents/validator/validate", part="1", **cost),
+        event(
+            "part_abandoned",
+            {"part": 2, "of": 2, "reason": "nothing found"},
+            5,
+            "/agents/research_assistant/research",
+            part="2",
+            **cost,
+        ),
+        event("research_complete", {"metadata": {"link": "http://x/report"}}, 6, "/agents/formatter/format", **cost),
+    ]
+
+
+def test_any_order_of_the_same_events_gives_the_same_state():
+    expected = fold(REQUEST, history(), WORKFLOW)
+    assert (expected.status, expected.topic, expected.parts, expected.parts_done, expected.parts_abandoned) == (
+        "complete",
+        "sleep",
+        2,
+        2,
+        1,
+    )
+    assert expected.link == "http://x/report" and expected.tokens == 100 and len(expected.steps) == 5
+    for seed in range(50):
+        events = history()
+        random.Random(seed).shuffle(events)
+        assert fold(REQUEST, events, WORKFLOW) == expected
+
+
+def test_the_deadline_counts_to_the_moment():
+    state = fold(REQUEST, history()[:2], WORKFLOW)
+    assert overdue(state, NOON + timedelta(minutes=30)).status == "running"
+    late = overdue(state, NOON + timedelta(minutes=30, seconds=1))
+    assert late.status == "failed" and "deadline" in late.reason
+
+
+async def test_the_journal_notes_each_event_once_and_no_large_data():
+    journal = Journal(memory_bucket())
+    first = event("research_requests", {"topic": "sleep", "padding": "x" * 100_000})
+    assert await journal.record(REQUEST, first)
+    assert not await journal.record(REQUEST, first)
+    (noted,) = await journal.events(REQUEST)
+    assert notes(noted) == {"topic": "sleep"}
+    assert await journal.record(REQUEST, event("summary_ready", {}, 1).having(datacontenttype="text/plain"))
+
+
+class World:
+    def __init__(self) -> None:
+        self.broker, self.now = Broker(), NOON
+        self.runtime = Runtime({}, clock=lambda: self.now)
+        store = memory_bucket()
+        self.runtime.__dict__.update(
+            store=store, publisher=self.broker, steps=Steps(store, self.broker.publish, frozenset(WORKFLOW.ends))
+        )
+        self.tracker = Tracker(self.runtime)
+
+    def published(self, kind: str) -> list[dict]:
+        return [json.loads(e.data) for e in self.broker.events if e.type == kind]
+
+
+async def test_snapshots_follow_every_event():
+    world = World()
+    for one in history():
+        assert await world.tracker.take(one) == "done"
+    assert [s["status"] for s in world.published("workflow_state")] == ["running"] * 6 + ["complete"]
+    assert await world.tracker.take(history()[0]) == "duplicate"
+    assert world.broker.events[-1].id == world.broker.events[-2].id
+
+
+async def test_an_overdue_request_is_ended_once_with_a_reason_and_its_address():
+    world = World()
+    await world.tracker.take(history()[0])
+    tick = Event({"specversion": "1.0", "id": "t", "source": "/ping", "type": TICK})
+    assert await world.tracker.take(tick) == "expired 0"
+    world.now += timedelta(minutes=31)
+    assert await world.tracker.take(tick) == "expired 1"
+    assert await world.tracker.take(tick) == "expired 0"
+    (failed,) = world.published("research_failed")
+    assert "the deadline 2026-01-01 12:30:00 UTC has passed" in failed["reason"]
+    assert failed["metadata"]["email"] == "a@b.c"
+
+
+async def test_a_request_that_completed_is_not_ended_again():
+    world = World()
+    for one in history():
+        await world.tracker.take(one)
+    world.now += timedelta(hours=1)
+    assert await world.tracker.expire() == 0
+    assert not world.published("research_failed")
+
+
+async def test_a_dead_letter_ends_its_request_and_says_why():
+    world = World()
+    await world.tracker.take(history()[0])
+    dead = history()[1].having(
+        knativeerrorcode="503",
+        knativeerrordest="http://research-assistant",
+        failedstep="research_assistant",
+        reason="model down",
+    )
+    assert await world.tracker.take(dead) == "done"
+    (failed,) = world.published("research_failed")
+    assert failed["reason"] == "research_assistant could not handle research_questions after all its retries: model down"
+
+
+async def test_a_refused_copy_of_somebody_elses_request_harms_nobody():
+    world = World()
+    await world.tracker.take(history()[0])
+    await world.tracker.take(history()[0].having(id="other", knativeerrorcode="422", error="StepConflictError"))
+    assert not world.published("research_failed")
+
+
+async def test_an_event_without_a_request_is_passed_over():
+    world = World()
+    assert (
+        await world.tracker.take(Event({"specversion": "1.0", "id": "1", "source": "/x", "type": "y"}, b"\xff"))
+        == "no request"
+    )
