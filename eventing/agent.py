@@ -38,24 +38,23 @@ class StepKey:
         return f"{self.request_id}/{self.step}/{self.part or '-'}.{self.revision}"
 
 
-@dataclass
-class Usage:
-    """What a step bought, in tokens."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    calls: int = 0
+class Usage(Protocol):
+    """What a step bought so far."""
 
     @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
+    def tokens(self) -> int: ...
 
 
 class Model(Protocol):
     """The language model as an agent sees it; every call is keyed by step and ordinal."""
 
-    usage: Usage
-    name: str
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def name(self) -> str:
+        """The model's name, as its server says it."""
+        ...
 
     async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
         """The model's answer as plain text."""

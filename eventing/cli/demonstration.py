@@ -84,12 +84,8 @@ def _asleep(config: Config) -> None:
     end = time.monotonic() + config.idle_seconds * 3 + 10
     while True:
         functions = platform.status(config)["functions"]
-        awake = [entry["name"] for entry in functions if entry["instances"]]
+        awake = [name for name, one in functions.items() if one["instances"]]
         if not awake or time.monotonic() > end:
             break
         time.sleep(0.3)
-    say(
-        f"  {len(functions) - len(awake)} of {len(functions)} agents are asleep, {len(awake)} processes are left"
-        if functions
-        else ""
-    )
+    say(f"  {len(functions) - len(awake)} of {len(functions)} agents are asleep; {len(awake)} agent processes are left")

@@ -134,7 +134,7 @@ def _pass_on(log: Path, started: subprocess.Popen[bytes], config: Config) -> Non
         while True:
             if line := said.readline():
                 say(line.rstrip())
-                if line.startswith("  platform  up"):
+                if line.startswith("  platform  ready"):
                     return
             elif started.poll() is not None:
                 rest = said.read().strip()
@@ -176,3 +176,29 @@ def mail(config: Config) -> None:
         say(f"no mail has arrived (in {config.mailbox})")
     for letter in found:
         say(click.style(f"{letter.date}  to {letter.to}", bold=True) + f"\n{letter.subject}\n\n{letter.text.strip()}\n")
+
+
+def ps(config: Config, as_json: bool) -> None:
+    """Print how each agent fares, and what lies in the dead letters."""
+    found = status(config)
+    say(json.dumps(found, indent=2) if as_json else table(found))
+
+
+def table(found: dict[str, Any]) -> str:
+    """The status as a table: one line an agent, then what waits and what died."""
+    waiting = sum(one["lag"] or 0 for one in found["deliveries"].values())
+    rows = [("agent", "state", "processes", "in flight", "wakes", "last wake")]
+    for name, one in sorted(found["functions"].items()):
+        wake = f"{one['cold_start_s']:.2f} s" if one["cold_start_s"] else "-"
+        rows.append((name, one["state"], str(one["instances"]), str(one["in_flight"]), str(one["wakes"]), wake))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for name, one in sorted(found["deliveries"].items()):
+        if one["lag"] or one["dead_lettered"] or one["dropped"] or one["not_events"]:
+            lines.append(
+                f"{name}: {one['lag'] or 0} waiting, {one['dead_lettered']} dead-lettered, "
+                f"{one['dropped'] + one['not_events']} dropped"
+            )
+    processes_left = sum(one["instances"] for one in found["functions"].values())
+    lines.append(f"{processes_left} agent processes; {waiting} events waiting; {found['dead_letters'] or 0} dead letters")
+    return "\n".join(lines)
