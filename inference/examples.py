@@ -7,18 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 WORDS = "This is what the fake model says. "
-CANDIDATES = (
-    "a",
-    "A",
-    "1",
-    "abc",
-    "ab-c",
-    "0" * 32,
-    "0" * 40,
-    "0" * 64,
-    "P30D",
-    "1.0.0",
-)  # tried where a pattern is asked for
+# tried where a pattern is asked for
+CANDIDATES = ("a", "A", "1", "abc", "the fake model", "ab-c", "P30D", "1.0.0", "0" * 32, "0" * 40, "0" * 64)
 BY_FORMAT = {
     "uuid": "00000000-0000-4000-8000-000000000000",
     "date-time": "2026-01-01T00:00:00Z",
@@ -29,7 +19,7 @@ BY_FORMAT = {
 
 
 def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
-    """A value that a JSON Schema as pydantic writes them allows; a `pattern` is not looked at."""
+    """A value that a JSON Schema as pydantic writes them allows; a `pattern` only if it is simple."""
     root = schema if root is None else root
     if "$ref" in schema:
         return example(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
@@ -45,7 +35,7 @@ def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) ->
         item = example(schema.get("items") or {}, root)
         return [item] * min(max(1, schema.get("minItems", 0)), schema.get("maxItems", 1_000))
     if kind == "string" and "pattern" in schema:
-        return next((text for text in (*CANDIDATES, *BY_FORMAT.values()) if re.search(schema["pattern"], text)), WORDS)
+        return _matching(schema["pattern"])
     if kind == "string":
         least, most = schema.get("minLength", 0), schema.get("maxLength", 1_000)
         return (
@@ -57,3 +47,12 @@ def example(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) ->
 def _number(schema: Mapping[str, Any]) -> float:
     least = schema.get("minimum", schema.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in schema))
     return float(min(max(1, least), schema.get("maximum", schema.get("exclusiveMaximum", 1e9))))
+
+
+def _matching(pattern: str) -> str:
+    """A text that matches: one of the candidates, alone or between the literal beginning and end of the pattern."""
+    literal = r"((?:[A-Za-z0-9 ,:'-]|\\\W)*)"
+    begins, ends = re.match(r"\^?" + literal, pattern), re.search(r"[]})*+]" + literal + r"\$?$", pattern)
+    start, end = (re.sub(r"\\(\W)", r"\1", found[1]) if found else "" for found in (begins, ends))
+    plain = (*CANDIDATES, *BY_FORMAT.values())
+    return next((text for text in (*plain, *(f"{start}{word}{end}" for word in plain)) if re.search(pattern, text)), WORDS)

@@ -261,9 +261,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slots", type=int, default=0, help="calls at once, the others wait; 0 is no limit")
     parser.add_argument("--record", type=Path, help="append each call to this file, as JSON lines")
     given = parser.parse_args(arguments)
-    with FakeServer(
-        host=given.host, port=given.port, tokens_per_second=given.tokens_per_second, slots=given.slots
-    ) as server:
+    try:
+        made = FakeServer(host=given.host, port=given.port, tokens_per_second=given.tokens_per_second, slots=given.slots)
+    except OSError as error:
+        print(f"cannot listen on {given.host}:{given.port}: {error.strerror}; name a free port by --port", file=sys.stderr)
+        return 2
+    with made as server:
         server.record = given.record
         print(f"fake model server: {server.url}", file=sys.stderr, flush=True)
         try:

@@ -11,10 +11,17 @@ from inference.errors import ModelRefusedError
 from tests.inference.conftest import step_of
 
 Question = Annotated[str, Field(min_length=10, max_length=80)]
+What = Annotated[str, Field(pattern=r"^What is [A-Za-z0-9 ,'-]{5,70}\?$")]
+Risks = Annotated[str, Field(pattern=r"^What are the risks of [A-Za-z0-9 ,'-]{5,70}\?$")]
 
 
 class Plan(BaseModel):
     questions: Annotated[list[Question], Field(min_length=2, max_length=2)]
+
+
+class Aspects(BaseModel):
+    first: What
+    second: Risks
 
 
 class Verdict(BaseModel):
@@ -45,6 +52,11 @@ async def test_an_answer_has_the_shape_that_was_asked_for(client: Client) -> Non
     verdict = await llm.answer(Verdict, "Text: Cats sleep.\nClaim: Cats sleep.\nSupported?", max_tokens=40)
     assert verdict.certainty in ("low", "high")
     assert llm.usage.calls == 2
+
+
+async def test_patterns_hold_an_answer_to_its_form(client: Client) -> None:
+    found = await step_of(client).answer(Aspects, "Write 2 different questions about electric cars.", max_tokens=120)
+    assert found.second.startswith("What are the risks of ")
 
 
 async def test_temperature_zero_repeats_itself(client: Client) -> None:
