@@ -22,7 +22,18 @@ where whether which while who whom whose why will with within without would yet 
 use include includes including
 """
 _STOP = frozenset(_STOP_WORDS.split())
-_ENDINGS = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("ly", ""), ("s", ""), ("e", ""))
+_ENDINGS = (
+    ("ization", ""),
+    ("isation", ""),
+    ("ies", "y"),
+    ("ied", "y"),
+    ("ing", ""),
+    ("ed", ""),
+    ("es", ""),
+    ("ly", ""),
+    ("s", ""),
+    ("e", ""),
+)
 
 
 def plain(text: str) -> str:
@@ -72,12 +83,13 @@ def stem(word: str) -> str:
 
 
 def content(text: str) -> list[str]:
-    """Stems of the words that carry meaning, in order; a compound counts as itself and as its pieces."""
+    """Stems of the words that carry meaning, in order; a name like `ML-KEM-768` counts as itself and as its pieces."""
     found: list[str] = []
-    for word in words(text):
-        pieces = [piece for piece in re.split(r"[-'’.]", word) if piece]
-        compound = [word] if len(pieces) > 1 else []
-        found += compound + [stem(piece) for piece in pieces if piece not in _STOP and (len(piece) > 1 or piece.isdigit())]
+    for word in _WORD.findall(text):
+        pieces = [piece for piece in re.split(r"[-'’.]", word.lower()) if piece]
+        if len(pieces) > 1 and any(character.isupper() or character.isdigit() for character in word[1:]):
+            found.append(word.lower())
+        found += [stem(piece) for piece in pieces if piece not in _STOP and (len(piece) > 1 or piece.isdigit())]
     return found
 
 
