@@ -1,0 +1,116 @@
+"""A whole local platform in a process of its own, as a user starts it, for tests of what only a running system shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from eventing.local import preflight, processes
+from eventing.local.config import Config, Ports
+
+ROOT = Path(__file__).parents[2]
+HTTP = urllib3.PoolManager(retries=False, timeout=30.0)
+
+
+def six_ports() -> int:
+    """The first of six ports in a row that are free, below those that the system hands out for connections."""
+    for first in range(18_000 + os.getpid() % 900 * 10, 32_000, 10):
+        try:
+            for port in range(first, first + 6):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no six free ports in a row")
+
+
+@dataclass
+class Running:
+    """`torpor`, run with a state folder and ports of its own."""
+
+    state: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    first: int = field(default_factory=six_ports)
+
+    @property
+    def ports(self) -> Ports:
+        n = self.first
+        return Ports(gateway=n, platform=n + 1, kafka=n + 2, kafka_controller=n + 3, model=n + 4, smtp=n + 5)
+
+    @property
+    def config(self) -> Config:
+        return Config(project=ROOT, manifests=ROOT / "eventing/manifests/research", state=self.state, ports=self.ports)
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.first}"
+
+    def torpor(self, *arguments: str, time_limit_s: float = 120.0, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        own = {"TORPOR_STATE": str(self.state), "TORPOR_PORT": str(self.first), "TORPOR_PROJECT": str(ROOT)}
+        everything = {**os.environ, "TORPOR_IDLE_S": "3", **own, **self.environ, **environ}
+        command = [sys.executable, "-m", "eventing.cli", *arguments]
+        return subprocess.run(
+            command, env=everything, cwd=ROOT, capture_output=True, text=True, timeout=time_limit_s, check=False
+        )
+
+    def up(self, *arguments: str) -> None:
+        done = self.torpor("up", "--detach", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def down(self) -> None:
+        self.torpor("down")
+
+    def kill(self) -> None:
+        """kill -9 of the dispatcher, and of it alone."""
+        running = preflight.running(self.config)
+        assert running is not None
+        os.kill(running.pid, signal.SIGKILL)
+        until(lambda: not running.alive, "the dispatcher is gone", 10)
+
+    def ask(self, topic: str, depth: int = 1, **metadata: str) -> str:
+        body = json.dumps({"topic": topic, "depth": depth, "metadata": metadata}).encode()
+        answer = HTTP.request("POST", f"{self.gateway}/research", body=body, headers={"Content-Type": "application/json"})
+        assert answer.status == 202, answer.data
+        return str(answer.json()["request_id"])
+
+    def get(self, path: str) -> Any:
+        answer = HTTP.request("GET", self.gateway + path)
+        return answer.json() if answer.status == 200 else None
+
+    def ended(self, request_id: str, limit_s: float = 90.0) -> dict[str, Any]:
+        """The request's state once it has ended."""
+
+        def state() -> dict[str, Any] | None:
+            found = self.get(f"/research/{request_id}")
+            return found if found and found["status"] != "running" else None
+
+        return until(state, f"request {request_id} has ended", limit_s)
+
+    def processes(self) -> list[str]:
+        return [service.name for service in processes.leftovers(self.state)]
+
+
+def until(ready: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
+    """The first true value of `ready`, asked ten times a second."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            if value := ready():
+                return value
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"not within {limit_s:.0f} s: {what}")
