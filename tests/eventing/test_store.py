@@ -1,0 +1,41 @@
+"""What the step protocol needs of a bucket, on a folder, in memory and on S3: exactly one writer of an object wins."""
+
+import asyncio
+import os
+
+import pytest
+
+from eventing.errors import ConfigurationError
+from eventing.store import Store
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store(request, tmp_path, monkeypatch):
+    if request.param == "s3":
+        for name, value in request.getfixturevalue("s3").items():
+            monkeypatch.setenv(name, value)
+        return Store.open("s3://torpor")
+    return Store.open("memory:///" if request.param == "memory" else (tmp_path / "bucket").as_uri())
+
+
+async def test_exactly_one_of_many_writers_wins_and_its_object_stays(store):
+    for n in range(5):
+        key = f"requests/{os.getpid()}/{n}/result.json"
+        won = await asyncio.gather(*(store.create(key, f"writer {w}".encode(), "text/plain") for w in range(12)))
+        assert won.count(True) == 1
+        assert await store.get(key) == f"writer {won.index(True)}".encode()
+
+
+async def test_what_is_not_there_is_none_and_listing_is_by_folder(store):
+    assert await store.get("absent") is None
+    for name in ("list/b", "list/a", "list/sub/c", "lists/d"):
+        await store.create(name, b"x")
+    assert await store.keys("list") == ["list/a", "list/b", "list/sub/c"]
+    await store.delete("list/a")
+    await store.delete("list/a")
+    assert await store.keys("list") == ["list/b", "list/sub/c"]
+
+
+def test_a_wrong_url_is_told():
+    with pytest.raises(ConfigurationError, match="TORPOR_STORE='gopher://x' cannot be opened"):
+        Store.open("gopher://x")
