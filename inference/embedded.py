@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--slots", type=int, default=4, help="calls at once (default: %(default)s)")
     parser.add_argument("--context", type=int, default=4096, help="tokens of one call (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 2, help="default: all cores (%(default)s)")
+    # llama.cpp's threads wait for each other busily: one core too many makes it several times slower beside other work
+    spare = max(1, (os.cpu_count() or 2) - 1)
+    parser.add_argument("--threads", type=int, default=spare, help="default: all cores but one (%(default)s)")
     parser.add_argument("--cache", type=int, default=64, help="MiB for prompts seen before (default: %(default)s)")
     return parser
 
