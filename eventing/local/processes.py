@@ -6,14 +6,22 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from eventing.local.config import Progress
+from eventing.local.errors import ServiceError
+
 GRACE_S = 15.0
+_ORPHANS_GRACE_S = 2.0
+_SAY_EVERY_S = 2.0
+# Linux knows a start time that no change of the clock moves; elsewhere it is a time of day.
+_SAME_BIRTH_S = 0.05 if sys.platform == "linux" else 2.0
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,8 @@ class Service:
         """The process, while it lives."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 2 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            same = abs(_birth(process) - self.created) <= _SAME_BIRTH_S and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
             return None
         return process if same else None
 
@@ -46,9 +54,9 @@ class Service:
     def last_words(self, lines: int = 8) -> str:
         """The end of its log."""
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) or "(nothing)"
         except OSError:
-            return ""
+            return "(no log)"
 
 
 def log_of(state: Path, name: str) -> Path:
@@ -59,11 +67,15 @@ def _record(state: Path, name: str) -> Path:
     return state / "run" / f"{name}.json"
 
 
+def _birth(process: psutil.Process) -> float:
+    created = float(process.create_time())
+    return created - psutil.boot_time() if sys.platform == "linux" else created
+
+
 def start(state: Path, name: str, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> Service:
     """Start a process in its own session; what it prints goes to its log, which starts anew."""
     log = log_of(state, name)
-    for folder in (log.parent, _record(state, name).parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         started = subprocess.Popen(
             list(command),
@@ -74,31 +86,46 @@ def start(state: Path, name: str, command: Sequence[str], environ: Mapping[str, 
             stderr=out,
             start_new_session=True,
         )
-    return record(state, name, started.pid)
+    return record(state, name, started.pid, command)
 
 
-def record(state: Path, name: str, pid: int) -> Service:
+def record(state: Path, name: str, pid: int, command: Sequence[str] = ()) -> Service:
     """Note a process that runs, so that a later platform finds it."""
     try:
-        created = psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
+        created = _birth(psutil.Process(pid))
+    except psutil.Error:
         created = 0.0
     path = _record(state, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"pid": pid, "created": created}))
+    fresh.write_text(json.dumps({"pid": pid, "created": created, "command": list(command)}))
     fresh.replace(path)
     return Service(name, pid, created, state)
 
 
 def find(state: Path, name: str) -> Service | None:
     """The living process of that name, started from this state folder by whomever."""
-    try:
-        noted = json.loads(_record(state, name).read_text())
-        service = Service(name, int(noted["pid"]), float(noted["created"]), state)
-    except (OSError, ValueError, KeyError, TypeError):
+    noted = _noted(state, name)
+    return noted[0] if noted and noted[0].alive else None
+
+
+def adopt(state: Path, name: str, command: Sequence[str]) -> Service | None:
+    """The living process of that name; one that was started by another command (other ports, say) is stopped instead."""
+    noted = _noted(state, name)
+    if noted is None or not noted[0].alive:
         return None
-    return service if service.alive else None
+    if noted[1] == list(command):
+        return noted[0]
+    stop(noted[0])
+    return None
+
+
+def _noted(state: Path, name: str) -> tuple[Service, list[str]] | None:
+    try:
+        content = json.loads(_record(state, name).read_text())
+        return Service(name, int(content["pid"]), float(content["created"]), state), list(content.get("command", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def leftovers(state: Path) -> Iterator[Service]:
@@ -109,50 +136,72 @@ def leftovers(state: Path) -> Iterator[Service]:
 
 
 def forget(service: Service) -> None:
-    _record(service.state, service.name).unlink(missing_ok=True)
+    """Remove its record, unless another process goes by its name now."""
+    noted = _noted(service.state, service.name)
+    if noted is None or noted[0].pid == service.pid:
+        _record(service.state, service.name).unlink(missing_ok=True)
 
 
 def stop(service: Service, grace_s: float = GRACE_S) -> None:
-    """End a process and its children: SIGTERM, then SIGKILL once the grace is over."""
+    """End a process and all that it started: SIGTERM, then SIGKILL once the grace is over."""
     process = service.process
     if process is not None:
-        family = [process, *_children(process)]
-        for one in family[:1]:
-            _signal(one, terminate=True)
-        _, living = psutil.wait_procs(family, timeout=grace_s)
-        for one in living:
-            _signal(one, terminate=False)
-        psutil.wait_procs(living, timeout=5)
+        family = _family(process)
+        _signal([process], psutil.Process.terminate)
+        psutil.wait_procs([process], timeout=grace_s)
+        family += [one for one in _family(process) if one not in family]
+        orphans = [one for one in family if one != process]
+        _signal(orphans, psutil.Process.terminate)
+        psutil.wait_procs(orphans, timeout=_ORPHANS_GRACE_S)
+        _signal(family, psutil.Process.kill)
+        psutil.wait_procs(family, timeout=5)
     _reap(service.pid)
     forget(service)
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return list(process.children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    """The process, its descendants, and whoever else is in the session that it leads."""
+    found = {process.pid: process}
+    with contextlib.suppress(psutil.Error):
+        if not process.is_running():
+            return []
+        found |= {child.pid: child for child in process.children(recursive=True)}
+        for other in psutil.process_iter():
+            with contextlib.suppress(OSError):
+                if os.getsid(other.pid) == process.pid:
+                    found.setdefault(other.pid, other)
+    return list(found.values())
 
 
-def _signal(process: psutil.Process, terminate: bool) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate() if terminate else process.kill()
+def _signal(processes: Sequence[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            send(process)
 
 
 def _reap(pid: int) -> None:
     """Take the exit status of a child of ours, so that no zombie stays."""
-    try:
+    with contextlib.suppress(OSError):
         os.waitpid(pid, os.WNOHANG)
-    except (ChildProcessError, OSError):
-        return
 
 
-def wait_until(ready: object, limit_s: float, every_s: float = 0.05) -> bool:
-    """Whether `ready()` came true within the limit."""
-    assert callable(ready)
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if ready():
-            return True
-        time.sleep(every_s)
-    return bool(ready())
+def wait(service: Service, what: str, ready: Callable[[], bool], limit_s: float, progress: Progress) -> Service:
+    """Return the service once it is ready.
+
+    Raises:
+        ServiceError: when it ended, or is not ready in time; it is stopped then, and the message has its last words.
+    """
+    begun = said = time.monotonic()
+    while service.alive:
+        if ready() and service.alive:
+            return service
+        now = time.monotonic()
+        if now - begun > limit_s:
+            break
+        if now - said > _SAY_EVERY_S:
+            said = now
+            progress(service.name, f"{what} is not up yet ({now - begun:.0f} s)", None)
+        time.sleep(0.05)
+    how = f"did not answer within {limit_s:.0f} s" if service.alive else "ended while it was starting"
+    stop(service)
+    raise ServiceError(f"{what} {how}; its log {service.log} ends with:\n{service.last_words()}")

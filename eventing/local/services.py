@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from eventing.local import kafka_server, model_server, processes
 from eventing.local.config import Config, Progress
+from eventing.local.errors import LocalPlatformError
+
+
+class _Abandoned(Exception):
+    """Whoever asked for the services asks no more."""
 
 
 def start(config: Config, progress: Progress) -> None:
-    """Bring both up; returns once both answer.
+    """Bring both up; returns once both answer. An interrupt ends downloads at once.
 
     Raises:
         LocalPlatformError: when one cannot be; the other is left as it is, for `stop` or the next start.
     """
+    abandoned = threading.Event()
+
+    def report(what: str, doing: str, share: float | None) -> None:
+        if abandoned.is_set():
+            raise _Abandoned
+        progress(what, doing, share)
+
     with ThreadPoolExecutor(2, "service") as pool:
-        starting = [pool.submit(service.start, config, progress) for service in (kafka_server, model_server)]
-        for one in starting:
-            one.result()
+        starting: list[Future[Any]] = [
+            pool.submit(service.start, config, report) for service in (kafka_server, model_server)
+        ]
+        try:
+            problems = [problem for one in starting if (problem := one.exception()) is not None]
+        except BaseException:
+            abandoned.set()
+            raise
+    if len(problems) == 2 and all(isinstance(problem, LocalPlatformError) for problem in problems):
+        raise LocalPlatformError("\n".join(map(str, problems))) from problems[0]
+    if problems:
+        raise problems[0]
 
 
 def stop(config: Config) -> list[str]:
     """End every process that was started from this state folder, agents first, Kafka last; their names."""
-    order = {kafka_server.NAME: 2, model_server.NAME: 1}
-    found = sorted(processes.leftovers(config.state), key=lambda service: order.get(service.name, 0))
-    for service in found:
-        processes.stop(service)
+    found = [service for service in processes.leftovers(config.state) if service.pid != os.getpid()]
+    order = {model_server.NAME: 1, kafka_server.NAME: 2}
+    with ThreadPoolExecutor(8, "stop") as pool:
+        for turn in range(3):
+            list(pool.map(processes.stop, [service for service in found if order.get(service.name, 0) == turn]))
     return [service.name for service in found]
