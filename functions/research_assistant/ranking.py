@@ -27,10 +27,11 @@ BEARING = 0.25  # of a question's words, by weight, must be in a passage; words 
 KEPT = 4  # collections in memory
 # What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
 _ASKING = """
-answer apply bring call case cause change come compare consequence current describe different example exist explain fact figure
-find follow get give given go good happen help important interest involve issue keep kind know known large main make many matter
-mean meet method name need new number open part people place plan planned play point possible practice problem question reason
-role say show side state take tell thing think time topic type understand use want way work world
+answer apply bring call case cause change come compare consequence current describe different example exist explain
+fact figure find follow get give given go good happen help important interest involve issue keep kind know known large
+main make many matter mean meet method name need new number open part people place plan planned play point possible
+practice problem question reason role say show side state take tell thing think time topic type understand use want
+way work world
 """
 _OF_QUESTIONS = frozenset(content(_ASKING))
 

@@ -1,0 +1,71 @@
+"""What becomes of a part whose claims were not all found supported: another revision, or its end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from functions.research_assistant.writing import MAX_TOKENS, quotation, rewritten
+from schemas import Claim, PartAbandoned, SummaryReady, ValidationFailed
+
+if TYPE_CHECKING:
+    from eventing import Context
+
+LAST = 2  # revisions that a part may have
+TOKENS = 800 + MAX_TOKENS  # what writing one claim again may cost
+TIME = timedelta(seconds=90)  # what a revision and the rest of the workflow need
+
+
+def hindrance(event: ValidationFailed, ctx: Context) -> str:
+    """Why there can be no further revision; empty where there can."""
+    failing = len(failed(event))
+    if event.revision >= LAST:
+        return f"{failing} of {len(event.claims)} statements were not supported after {LAST} revisions"
+    if ctx.deadline - ctx.clock() < TIME:
+        return (
+            f"{failing} of {len(event.claims)} statements were not supported, and the deadline left no time to revise them"
+        )
+    if event.revision + 1 < LAST and ctx.budget_tokens < TOKENS * failing:
+        return f"{failing} of {len(event.claims)} statements were not supported, and the token budget was used up"
+    return ""
+
+
+async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
+    """The part with its failing claims written again, in the last revision quoted; the others stay as they are."""
+    reasons = failed(event)
+    passages = {passage.id: passage for passage in event.passages}
+
+    async def mended(number: int, claim: Claim) -> Claim | None:
+        passage = passages.get(claim.passage)
+        if number not in reasons or passage is None:
+            return claim if passage else None
+        if event.revision + 1 < LAST:
+            return await rewritten(claim, passage, event.question, reasons[number], ctx.llm)
+        return quotation(passage, event.question, event.claims)
+
+    claims = [claim for claim in await asyncio.gather(*(mended(*pair) for pair in enumerate(event.claims))) if claim]
+    kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "metadata"})
+    written_by = event.written_by or ctx.llm.name
+    return SummaryReady(**kept, revision=event.revision + 1, claims=tuple(claims), written_by=written_by)
+
+
+def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
+    """The part given up, with the claims that were found supported and their verdicts."""
+    reasons = failed(event)
+    kept = [n for n in range(len(event.claims)) if n not in reasons]
+    place = {old: new for new, old in enumerate(kept)}
+    verdicts = [v.model_copy(update={"claim": place[v.claim]}) for v in event.verdicts if v.claim in place]
+    same = event.model_dump(include={"request_id", "topic", "part", "of", "revision", "question", "written_by", "metadata"})
+    claims = tuple(event.claims[n] for n in kept)
+    cited = tuple(p for p in event.passages if p.id in {claim.passage for claim in claims})
+    return PartAbandoned(
+        **same, reason=reason, claims=claims, passages=cited, verdicts=tuple(verdicts), checked_by=event.checked_by
+    )
+
+
+def failed(event: ValidationFailed) -> dict[int, str]:
+    """Index and reason of every claim that is not known to be supported."""
+    found = {verdict.claim: verdict for verdict in event.verdicts}
+    reasons = {n: found[n].reason if n in found else "it was not judged" for n in range(len(event.claims))}
+    return {n: why for n, why in reasons.items() if n not in found or found[n].verdict != "supported"}
