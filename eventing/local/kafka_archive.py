@@ -7,7 +7,6 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from eventing.kafka.probe import answers
 from eventing.local import fetching, kafka_java, ports

