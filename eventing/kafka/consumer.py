@@ -91,9 +91,9 @@ class Consumer:
             error = message.error()
             if error is None:
                 found.append(record_of(message))
-            elif error.fatal() or error.code() == ck.KafkaError.FENCED_INSTANCE_ID:
+            elif error.fatal() or error.code() == ck.KafkaError._FATAL:
                 raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
-        return found
+        return found  # any other error is a passing trouble, of which librdkafka takes care
 
     def _revoked(self, _: Any, partitions: list[Any]) -> None:
         if self._on_revoked is not None and self._loop is not None and not self._loop.is_closed():

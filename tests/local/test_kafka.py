@@ -1,0 +1,68 @@
+"""The edge to Kafka, on a real one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from eventing import kafka
+from eventing.errors import PayloadTooLargeError
+
+
+async def test_what_is_produced_is_read_back_and_lag_is_what_is_not_done(kafka_bootstrap: str) -> None:
+    spec = kafka.TopicSpec("edge", partitions=2, config={"retention.ms": "604800000"})
+    assert await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [spec]) == ["edge"]
+    assert await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [spec]) == []
+    producer = kafka.Producer(kafka_bootstrap)
+    offsets = [await producer.produce("edge", f"{n}".encode(), b"one key", [("h", b"v")]) for n in range(5)]
+    assert offsets == [0, 1, 2, 3, 4]
+    found = await asyncio.to_thread(kafka.read, kafka_bootstrap, ["edge", "no_such_topic"])
+    assert [(r.value, r.key, r.headers) for r in found] == [(f"{n}".encode(), b"one key", (("h", b"v"),)) for n in range(5)]
+
+    consumer = kafka.Consumer(kafka_bootstrap, "edge-group", ["edge"])
+    records: list[kafka.Record] = []
+    while len(records) < 5:
+        records += await consumer.batch(10)
+    consumer.done(records[2].place, 3)
+    await consumer.close()
+    told = await asyncio.to_thread(
+        kafka.lag, kafka_bootstrap, {"edge-group": ["edge"], "new-group": ["edge"], "x": ["nope"]}
+    )
+    assert told == {"edge-group": 2, "new-group": 5, "x": 0}
+    assert await asyncio.to_thread(kafka.sizes, kafka_bootstrap, ["edge", "nope"]) == {"edge": 5, "nope": 0}
+
+    again = kafka.Consumer(kafka_bootstrap, "edge-group", ["edge"])
+    assert [r.offset for r in await again.batch(10, 5.0)] == [3, 4]
+    await again.close()
+    await producer.close()
+
+
+async def test_a_new_static_member_takes_the_place_of_the_old_at_once(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("static")])
+    producer = kafka.Producer(kafka_bootstrap)
+    await producer.produce("static", b"1")
+    old = kafka.Consumer(kafka_bootstrap, "static-group", ["static"], member="m")
+    assert len(await old.batch(1, 5.0)) == 1
+    new = kafka.Consumer(kafka_bootstrap, "static-group", ["static"], member="m")
+    assert [r.offset for r in await new.batch(1, 3.0)] == [0]  # long before a session of 6 s has ended
+    with pytest.raises(kafka.KafkaUnavailableError, match="static-group"):
+        while True:
+            await old.batch(1)
+    await asyncio.gather(old.close(), new.close(), producer.close())
+
+
+async def test_errors_are_translated(kafka_bootstrap: str) -> None:
+    producer = kafka.Producer(kafka_bootstrap, time_limit_s=0.5)
+    with pytest.raises(PayloadTooLargeError, match="at most 1048576 bytes"):
+        await producer.produce("edge", b"x" * 1_200_000)
+    with pytest.raises(kafka.KafkaUnavailableError, match="never_made"):
+        await producer.produce("never_made", b"x")
+    await producer.close()
+    away = kafka.Producer("127.0.0.1:9", time_limit_s=0.3)
+    with pytest.raises(kafka.KafkaUnavailableError, match=r"edge on 127.0.0.1:9"):
+        await away.produce("edge", b"x")
+    with pytest.raises(kafka.KafkaUnavailableError, match=r"Kafka at 127.0.0.1:9"):
+        await asyncio.to_thread(kafka.lag, "127.0.0.1:9", {"g": ["t"]}, 0.3)
+    with pytest.raises(kafka.KafkaUnavailableError, match=r"Kafka at 127.0.0.1:9"):
+        await asyncio.to_thread(kafka.read, "127.0.0.1:9", ["t"], 0.3)

@@ -1,0 +1,129 @@
+"""Resources from YAML: what is taken, and what is refused with file, resource and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventing.local.errors import ManifestError
+from eventing.local.loading import load
+from eventing.local.resources import Delivery, Resources
+from tests.local.support import broker, service, to_broker, topic, trigger, write_function, write_manifests
+
+GENERATED = Path(__file__).parents[2] / "eventing/manifests/research"
+
+
+def loaded(tmp_path: Path, *resources: dict[str, Any]) -> Resources:
+    write_function(tmp_path, "agent", "", scale={"min": 1, "max": 3}, concurrency=4)
+    manifests = write_manifests(tmp_path / "manifests", topic("things", 3), broker("things"), *resources)
+    return load(manifests, tmp_path / "functions")
+
+
+def source(**spec: Any) -> dict[str, Any]:
+    metadata = {"name": "s", "namespace": "torpor"}
+    spec = {"topics": ["things"], "sink": service("agent"), **spec}
+    return {"apiVersion": "sources.knative.dev/v1", "kind": "KafkaSource", "metadata": metadata, "spec": spec}
+
+
+def ping(**spec: Any) -> dict[str, Any]:
+    spec = {"schedule": "*/5 * * * *", "sink": service("agent"), **spec}
+    return {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "metadata": {"name": "p"}, "spec": spec}
+
+
+def test_the_generated_manifests_are_taken_whole(tmp_path: Path) -> None:
+    agents = "planner research-assistant validator aggregator formatter notifier tracker gateway"
+    for name in agents.split():
+        write_function(tmp_path, name, "")
+    found = load(GENERATED, tmp_path / "functions")
+    assert {t.name for t in found.topics} >= {"research_requests", "agent_errors", "workflow_state"}
+    assert all(t.delivery.dead_letter and t.delivery.retry == 40 for t in found.triggers)
+    assert [s.ordered for s in found.sources] == [True, True]
+    assert len(found.groups()) == len(found.triggers) + len(found.sources)
+
+
+def test_a_trigger_is_resolved(tmp_path: Path) -> None:
+    delivery = {
+        "retry": 3,
+        "backoffPolicy": "linear",
+        "backoffDelay": "PT0.5S",
+        "timeout": "PT1M",
+        "deadLetterSink": to_broker("things"),
+    }
+    annotations = {"kafka.eventing.knative.dev/delivery.order": "ordered"}
+    spec = {"subscriber": {**service("agent"), "uri": "/path"}, "delivery": delivery, "annotations": annotations}
+    (found,) = loaded(tmp_path, trigger("t", "things", **spec)).triggers
+    assert (found.group, found.broker.topic, found.ordered) == ("knative-trigger-torpor-t", "things", True)
+    assert (found.sink.function, found.sink.uri) == ("agent", "/path")
+    assert [found.delivery.backoff(n) for n in (1, 2, 3)] == [0.5, 1.0, 1.5]
+    assert (found.delivery.timeout_s, found.delivery.dead_letter and str(found.delivery.dead_letter)) == (
+        60,
+        "broker things",
+    )
+
+
+def test_back_off_is_exponential_unless_it_is_linear() -> None:
+    assert [Delivery(delay_s=1).backoff(n) for n in (1, 2, 3)] == [2, 4, 8]
+
+
+def test_a_function_is_scaled_as_its_func_yaml_says(tmp_path: Path) -> None:
+    (found,) = loaded(tmp_path).functions
+    assert (found.name, found.min_scale, found.max_scale, found.concurrency) == ("agent", 1, 3, 4)
+
+
+def test_a_brokers_delivery_is_the_default_of_its_triggers(tmp_path: Path) -> None:
+    other = broker("things")
+    other["metadata"]["name"] = "other"
+    other["spec"]["delivery"] = {"retry": 7}
+    it = trigger("t", "things", service("agent"))
+    it["spec"]["broker"] = "other"
+    (found,) = loaded(tmp_path, other, it).triggers
+    assert found.delivery.retry == 7
+
+
+def _with(resource: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**resource, **changes}
+
+
+@pytest.mark.parametrize(
+    ("resource", "told"),
+    [
+        (_with(ping(), kind="CronJob"), r"document 3: kind: 'CronJob' is not known"),
+        (_with(ping(), apiVersion="v1"), r"PingSource default/p: apiVersion: must be sources.knative.dev/v1, got 'v1'"),
+        (ping(schedule="often"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(sink=service("nobody")), r"spec.sink.ref.name: no function 'nobody' .*; there are agent"),
+        (ping(sink={}), r"spec.sink: .*needs a ref, or an absolute uri"),
+        (source(topics=["nothing"]), r"KafkaSource torpor/s: spec.topics\[0\]: no KafkaTopic 'nothing'; there are things"),
+        (source(sink=to_broker("things")), r"spec.sink: a source from topic things into its own Broker loops"),
+        (source(delivery={"retires": 3}), r"spec.delivery.retires: is not known to the local platform"),
+        (source(delivery={"backoffDelay": "2s"}), r"spec.delivery.backoffDelay: .*ISO 8601"),
+        (source(delivery={"timeout": "PT11M"}), r"spec.delivery.timeout: .*less than or equal"),
+        (trigger("t", "no_such", service("agent")), r"Trigger torpor/t: spec.broker: no Broker 'no-such' in namespace torpor; there are"),
+        (trigger("t", "things", service("agent"), filters=[{"cesql": "x"}]), r"Trigger torpor/t: spec.filters\[0\].cesql: "),
+        (trigger("t", "things", service("agent"), delivery={"deadLetterSink": to_broker("gone")}), r"deadLetterSink.ref.name: no Broker 'gone'"),
+        (trigger("t", "things", {"ref": {"kind": "Deployment", "name": "x"}}), r"spec.subscriber.ref.kind: "),
+        (_with(trigger("t", "things", {}), spec={"broker": "things"}), r"spec.subscriber: Field required"),
+        (broker("unmade"), r"Broker torpor/unmade: metadata.annotations\[.*external.topic\]: no KafkaTopic 'unmade'"),
+        (broker("things"), r"Broker torpor/things: metadata.name: is there twice"),
+        ({"kind": "Broker"}, r"Broker: metadata.name: Field required"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_honoured_is_refused_by_name(tmp_path: Path, resource: dict[str, Any], told: str) -> None:
+    with pytest.raises(ManifestError, match=r"all.yaml: .*" + told):
+        loaded(tmp_path, resource)
+
+
+def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ManifestError, match=r"bad.yaml: no YAML"):
+        load(tmp_path, tmp_path)
+    with pytest.raises(ManifestError, match="holds no"):
+        load(tmp_path / "nowhere", tmp_path)
+
+
+def test_a_func_yaml_without_a_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "functions/x").mkdir(parents=True)
+    (tmp_path / "functions/x/func.yaml").write_text("run: {}")
+    with pytest.raises(ManifestError, match=r"func.yaml: name: Field required"):
+        load(GENERATED, tmp_path / "functions")
