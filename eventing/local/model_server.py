@@ -50,7 +50,7 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
 
 def _command(config: Config, path: Path) -> list[str]:
     command = [sys.executable, "-m", "inference.embedded", "--model", str(path), "--host", "127.0.0.1"]
-    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "4096", "--threads", str(_threads())]
+    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "2048", "--threads", str(_threads())]
     return command
 
 
