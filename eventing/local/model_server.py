@@ -50,14 +50,8 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
 
 def _command(config: Config, path: Path) -> list[str]:
     command = [sys.executable, "-m", "inference.embedded", "--model", str(path), "--host", "127.0.0.1"]
-    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "2048", "--threads", str(_threads())]
+    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "2048"]
     return command
-
-
-def _threads() -> int:
-    """As many as this process may use, and no more than help a small model."""
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(8, usable))
 
 
 def stop(config: Config) -> None:
