@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,19 +30,20 @@ def _make(path: Path, jars: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as temporary:
         work = Path(temporary)
         classes, fresh = work / "classes", work / "archive"
-        _list_classes(work, classes, jars, progress)
+        begun = time.monotonic()
+        _list_classes(work, classes, jars, lambda: _say(progress, begun))
         dumping = (
             "-Xshare:dump",
             f"-XX:SharedClassListFile={classes}",
             f"-XX:SharedArchiveFile={fresh}",
         )
         command = [one for one in kafka_java.command(jars, flags=dumping) if one != "-Xshare:auto"]
-        done = fetching.run(command, kafka_java.environ(), work / "log", lambda s: _say(progress, s))
+        done = fetching.run(command, kafka_java.environ(), work / "log", lambda _: _say(progress, begun))
         if done == 0 and fresh.is_file():
             fresh.replace(path)
 
 
-def _list_classes(work: Path, classes: Path, jars: Path, progress: Progress) -> None:
+def _list_classes(work: Path, classes: Path, jars: Path, say: Callable[[], None]) -> None:
     """Run a broker until it answers; it lists the classes it loads."""
     taken = ports.unused(2)
     kafka_java.prepare(work, jars, kafka_java.properties(*taken))
@@ -59,7 +61,7 @@ def _list_classes(work: Path, classes: Path, jars: Path, progress: Progress) -> 
         )
         try:
             while broker.poll() is None and time.monotonic() - begun < _LIMIT_S and not answers(f"127.0.0.1:{taken[0]}"):
-                _say(progress, time.monotonic() - begun)
+                say()
             broker.terminate()
             broker.wait(10)
         finally:
@@ -67,5 +69,6 @@ def _list_classes(work: Path, classes: Path, jars: Path, progress: Progress) -> 
             broker.wait()
 
 
-def _say(progress: Progress, seconds: float) -> None:
+def _say(progress: Progress, begun: float) -> None:
+    seconds = time.monotonic() - begun
     progress("kafka", f"preparing Apache Kafka for quick starts: {seconds:.0f} s", min(0.99, seconds / 15))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 
 import psutil
 
 MEND = "stop that, or choose six other ports in a row with TORPOR_PORT=18080"
+_PATIENCE_S = 2.0
 
 
 def free(port: int) -> bool:
@@ -18,11 +20,19 @@ def free(port: int) -> bool:
 
 def conflict(port: int, what: str) -> str | None:
     """Why `what` cannot listen on the port, and what to do; None where it can."""
-    if free(port):
-        return None
+    end = time.monotonic() + _PATIENCE_S
+    while not free(port):
+        # A process that was killed a moment ago still holds its ports, and nobody can be named.
+        if (holder := _holder(port)) or time.monotonic() > end:
+            return _refusal(port, what, holder)
+        time.sleep(0.05)
+    return None
+
+
+def _refusal(port: int, what: str, holder: str) -> str:
     refusal = _bindable(port)
     if refusal in (None, errno.EADDRINUSE):
-        return f"port {port} ({what}) is taken{_holder(port)}: {MEND}"
+        return f"port {port} ({what}) is taken by {holder or 'another program'}: {MEND}"
     return (
         f"port {port} ({what}) cannot be listened on: {os.strerror(refusal or 0)}; choose six ports with TORPOR_PORT=18080"
     )
@@ -51,14 +61,14 @@ def _bindable(port: int) -> int | None:
 
 
 def _holder(port: int) -> str:
-    """By whom, where the system tells."""
+    """Who listens there, where the system tells."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.Error, OSError):
         pass
-    return " by another program"
+    return ""
 
 
 def unused(count: int) -> list[int]:
