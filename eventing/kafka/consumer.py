@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,7 +35,10 @@ class Consumer:
     ) -> None:
         self.group = group
         self._on_revoked = on_revoked
+        self._done: dict[Place, int] = {}
+        self._flow: dict[Place, bool] = {}  # whether a partition is to be read
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._wanted: deque[tuple[Callable[..., Any], dict[str, Any]]] = deque()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
         self._consumer = ck.Consumer(
             {
@@ -55,7 +59,7 @@ class Consumer:
         )
         self._consumer.subscribe(list(topics), on_revoke=self._revoked, on_lost=self._revoked)
 
-    async def batch(self, limit: int, wait_s: float = 0.5) -> list[Record]:
+    async def batch(self, limit: int, wait_s: float = 0.1) -> list[Record]:
         """Up to `limit` records, as soon as there is one; none when `wait_s` is over.
 
         Raises:
@@ -65,24 +69,35 @@ class Consumer:
         return await self._loop.run_in_executor(self._pool, self._batch, limit, wait_s)
 
     def done(self, place: Place, offset: int) -> None:
-        """Say that everything below `offset` is done; it is committed soon after."""
-        with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
-            self._consumer.store_offsets(offsets=[ck.TopicPartition(*place, offset)])
+        """Say that everything below `offset` is done; it is committed soon after the next `batch`."""
+        self._done[place] = offset
 
     def pause(self, place: Place) -> None:
-        with contextlib.suppress(ck.KafkaException):
-            self._consumer.pause([ck.TopicPartition(*place)])
+        """Read no more of a partition, from the next `batch` on."""
+        self._flow[place] = False
 
     def resume(self, place: Place) -> None:
-        with contextlib.suppress(ck.KafkaException):
-            self._consumer.resume([ck.TopicPartition(*place)])
+        self._flow[place] = True
 
     async def close(self) -> None:
         """Commit what is done, then stop."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._consumer.close)
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=False)
 
+    def _close(self) -> None:
+        self._do_wanted()
+        self._consumer.close()
+
+    def _do_wanted(self) -> None:
+        """Whatever was wanted since the last poll: while one goes on, the vendor's every call waits for its end."""
+        while self._wanted:
+            call, arguments = self._wanted.popleft()
+            with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
+                call(**arguments)
+
     def _batch(self, limit: int, wait_s: float) -> list[Record]:
+        self._do_wanted()
+        self._apply()
         found: list[Record] = []
         while len(found) < limit:
             message = self._consumer.poll(0 if found else wait_s)
@@ -94,6 +109,21 @@ class Consumer:
             elif error.fatal() or error.code() == ck.KafkaError._FATAL:
                 raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
         return found  # any other error is a passing trouble, of which librdkafka takes care
+
+    def _close(self) -> None:
+        self._apply()
+        self._consumer.close()
+
+    def _apply(self) -> None:
+        """What was asked for since: in the thread that polls, since these calls wait for a poll that is under way."""
+        while self._flow:
+            place, on = self._flow.popitem()
+            with contextlib.suppress(ck.KafkaException):
+                (self._consumer.resume if on else self._consumer.pause)([ck.TopicPartition(*place)])
+        while self._done:
+            place, offset = self._done.popitem()
+            with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
+                self._consumer.store_offsets(offsets=[ck.TopicPartition(*place, offset)])
 
     def _revoked(self, _: Any, partitions: list[Any]) -> None:
         if self._on_revoked is not None and self._loop is not None and not self._loop.is_closed():

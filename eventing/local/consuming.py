@@ -13,7 +13,8 @@ from eventing.local.delivery import InterruptedDeliveryError
 from eventing.local.offsets import Offsets
 
 IN_FLIGHT = 50  # records a consumer has under way before it stops polling, as Eventing's unordered consumers
-_WAIT_S = 0.5
+_WAIT_S = 0.1
+_WAIT_BUSY_S = 0.1  # while something is under way, which is committed between two waits
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[Record], Awaitable[None]]
@@ -59,7 +60,7 @@ class Reader:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            records = await self._consumer.batch(room, _WAIT_S)
+            records = await self._consumer.batch(room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
             for record in () if self._stopping else records:
                 self._begin(record)
 
@@ -105,7 +106,7 @@ class Reader:
             record = partition.queue.popleft()
             if not await self._one(partition, record):
                 return
-            if partition.paused and len(partition.queue) < IN_FLIGHT // 5:
+            if partition.paused and len(partition.queue) < IN_FLIGHT // 2:
                 partition.paused = False
                 self._consumer.resume(record.place)
 
