@@ -1,0 +1,1 @@
+"""The aggregator: the parts of a request become one result."""

@@ -1,0 +1,1 @@
+"""The notifier: who asked is told by mail how it ended."""

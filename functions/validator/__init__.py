@@ -1,0 +1,1 @@
+"""The validator: whether each claim stands in the passage that it cites."""
