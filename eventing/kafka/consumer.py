@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -38,7 +37,6 @@ class Consumer:
         self._done: dict[Place, int] = {}
         self._flow: dict[Place, bool] = {}  # whether a partition is to be read
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted: deque[tuple[Callable[..., Any], dict[str, Any]]] = deque()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
         self._consumer = ck.Consumer(
             {
@@ -84,19 +82,7 @@ class Consumer:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=False)
 
-    def _close(self) -> None:
-        self._do_wanted()
-        self._consumer.close()
-
-    def _do_wanted(self) -> None:
-        """Whatever was wanted since the last poll: while one goes on, the vendor's every call waits for its end."""
-        while self._wanted:
-            call, arguments = self._wanted.popleft()
-            with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
-                call(**arguments)
-
     def _batch(self, limit: int, wait_s: float) -> list[Record]:
-        self._do_wanted()
         self._apply()
         found: list[Record] = []
         while len(found) < limit:
