@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from cloudevents import abstract
 from cloudevents.conversion import from_http, to_binary, to_structured
 from cloudevents.exceptions import GenericException
-from cloudevents.http import CloudEvent
 
 from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
@@ -25,6 +25,23 @@ STRUCTURED = "application/cloudevents+json"
 _NAME = re.compile(r"[a-z0-9]{1,64}")
 # The printable ASCII that a header value carries as it is (HTTP binding 3.1.3.2); a space only between words.
 _PLAIN = " !#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class _Vendor(abstract.CloudEvent):
+    """The SDK's view of an event; its own class would invent an id and a time where they are absent."""
+
+    def __init__(self, attributes: Mapping[str, Any], data: Any) -> None:
+        self._attributes, self._data = dict(attributes), data
+
+    @classmethod
+    def create(cls, attributes: Mapping[str, Any], data: Any) -> _Vendor:
+        return cls(attributes, data)
+
+    def _get_attributes(self) -> dict[str, Any]:
+        return self._attributes
+
+    def get_data(self) -> Any:
+        return self._data
 
 
 @dataclass(frozen=True)
@@ -137,8 +154,10 @@ def from_json(body: bytes | str) -> Event:
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
+    if "ce-specversion" in headers and (missing := [n for n in ("id", "source", "type") if f"ce-{n}" not in headers]):
+        raise NotACloudEventError(f"no CloudEvent: it lacks the attribute {', '.join(map(repr, missing))}")
     try:
-        decoded = from_http(CloudEvent, headers, body, data_unmarshaller=lambda data: data)
+        decoded = from_http(_Vendor, headers, body, data_unmarshaller=lambda data: data)
     except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
     attributes = {str(k): _text(v) for k, v in decoded.get_attributes().items() if v is not None}
@@ -176,7 +195,7 @@ def _bytes(data: Any) -> bytes | None:
 
 def to_request(event: Event) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event in HTTP binary mode."""
-    headers, body = to_binary(CloudEvent(dict(event.attributes), event.data), data_marshaller=lambda data: data)
+    headers, body = to_binary(_Vendor(event.attributes, event.data), data_marshaller=lambda data: data)
     return {
         name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()
     }, body or b""
@@ -188,7 +207,7 @@ def to_json(event: Event) -> bytes:
     if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
         with contextlib.suppress(ValueError):
             data = json.loads(data)
-    _, body = to_structured(CloudEvent(dict(event.attributes), data), data_marshaller=lambda value: value)
+    _, body = to_structured(_Vendor(event.attributes, data), data_marshaller=lambda value: value)
     return body.encode() if isinstance(body, str) else body
 
 
@@ -219,6 +238,7 @@ def to_record(event: Event) -> tuple[list[tuple[str, bytes]], bytes | None, byte
     headers = [
         (f"ce_{name}", value.encode()) for name, value in sorted(event.attributes.items()) if name != "datacontenttype"
     ]
-    headers.append(("content-type", event.get("datacontenttype", "application/json").encode()))
+    if kind := event.get("datacontenttype"):
+        headers.append(("content-type", kind.encode()))
     key = event.get("partitionkey")
     return headers, key.encode() if key else None, event.data

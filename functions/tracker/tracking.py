@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import unquote
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -101,7 +102,7 @@ class Tracker:
 def told(dead: Event) -> str:
     """A dead letter in one sentence: which step failed, and why."""
     step = dead.get("failedstep") or dead.get("knativeerrordest") or "a step"
-    reason = dead.get("reason") or f"HTTP {dead.get('knativeerrorcode')}"
+    reason = unquote(dead.get("reason")) or f"HTTP {dead.get('knativeerrorcode')}"
     return f"{step} could not handle {dead.type} after all its retries: {reason}"
 
 

@@ -1,0 +1,90 @@
+"""An event is the same event in every form on the wire; what is none is told why."""
+
+import json
+
+import pytest
+
+from eventing.envelope import STRUCTURED, Event, from_json, from_record, from_request, to_json, to_record, to_request
+from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
+from eventing.ids import digest
+
+BASE = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/agents/ü %",
+    "type": "summary_ready",
+    "datacontenttype": "application/json",
+}
+EVENTS = [
+    Event(BASE | {"part": "2", "time": "2026-01-01T00:00:00+00:00"}, '{"a":"ä€😀","n":[1,2.5,null]}'.encode()),
+    Event({k: v for k, v in BASE.items() if k != "datacontenttype"}),
+    Event(BASE | {"datacontenttype": "text/plain", "subject": 'quote " and % and \\'}, b"\xff\x00 bytes"),
+    Event(BASE | {"datacontenttype": "application/vnd.x+json", "emptyish": "0"}, b'{"a":1}'),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_event_survives_every_form(event):
+    assert from_request(*to_request(event)) == event
+    assert from_request({"Content-Type": STRUCTURED}, to_json(event)) == event
+    assert from_record(*to_record(event)) == event
+    assert from_record([("content-type", STRUCTURED.encode())], None, to_json(event)) == event
+
+
+def test_header_values_are_percent_encoded_as_the_binding_wants():
+    headers, _ = to_request(EVENTS[0])
+    assert headers["ce-source"] == "/agents/%C3%BC %25"
+
+
+def test_the_key_of_a_record_is_the_partition_key_both_ways():
+    headers, key, value = to_record(EVENTS[0].having(partitionkey="abc"))
+    assert key == b"abc"
+    assert from_record([h for h in headers if h[0] != "ce_partitionkey"], b"abc", value).get("partitionkey") == "abc"
+
+
+def test_a_foreign_target_version_header_is_mapped():
+    headers, key, value = to_record(EVENTS[0])
+    assert from_record([*headers, ("target_version", b"canary")], key, value).get("targetversion") == "canary"
+
+
+def test_the_layout_of_json_changes_neither_data_nor_digest():
+    spaced = {**BASE, "data": {"b": 1, "a": [1, 2]}}
+    event = from_json(json.dumps(spaced, indent=4))
+    assert event.data == b'{"b":1,"a":[1,2]}'
+    assert digest(event) == digest(Event(BASE, b' { "a":[1,2],  "b":1 }'))
+    assert digest(event) != digest(Event(BASE, b'{"a":[2,1],"b":1}'))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "told"),
+    [
+        ({}, b"{}", "neither a `ce-specversion` header"),
+        ({"content-type": STRUCTURED}, b"{", "is no JSON"),
+        ({"content-type": STRUCTURED}, b"[]", "is a JSON object, got list"),
+        ({"content-type": STRUCTURED}, b"{}", "specversion"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"source": ""}).encode(), "'source' must be a non-empty string"),
+        (
+            {"content-type": STRUCTURED},
+            json.dumps(BASE | {"Bad_Name": "1"}).encode(),
+            "must be lower-case letters and digits only",
+        ),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"specversion": "0.3"}).encode(), "'specversion' must be '1.0'"),
+        ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x"}, b"", "type"),
+        ({"ce-specversion": "9.9", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}, b"", "9.9"),
+    ],
+)
+def test_what_is_no_cloudevent_is_told(headers, body, told):
+    with pytest.raises(NotACloudEventError) as caught:
+        from_request(headers, body)
+    assert told in str(caught.value)
+
+
+def test_a_batch_is_refused():
+    with pytest.raises(UnsupportedMediaTypeError):
+        from_request({"content-type": "application/cloudevents-batch+json"}, b"[]")
+
+
+@pytest.mark.parametrize("value", ["soon", "2026-01-01T00:00:00", "12"])
+def test_a_time_without_its_offset_is_told(value):
+    with pytest.raises(NotACloudEventError, match="'deadline' must be an RFC 3339 timestamp with its offset"):
+        Event(BASE | {"deadline": value}).moment("deadline")
