@@ -115,7 +115,7 @@ def test_what_is_no_cloudevent_or_breaks_its_contract_never_stops_its_partition(
     headers, key, value = to_record(opening(request_id))
     produce(platform, "research_requests", value[:20], request_id, headers)
     good = str(uuid4())
-    headers, key, value = to_record(opening(good, depth=1))
+    headers, _, value = to_record(opening(good, depth=1))
     produce(platform, "research_requests", value, request_id, headers)  # the same partition as the bad ones
     completed(platform, good)
 
