@@ -24,6 +24,7 @@ class Producer:
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 0,
+                "partitioner": "murmur2_random",  # as Java clients: one key, one partition, whoever produces
                 "message.max.bytes": MAX_RECORD_BYTES,
                 "message.timeout.ms": int(time_limit_s * 1000),
                 **QUIET,

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eventing.local.instance import FunctionUnavailableError, Instance
+from eventing.local.instance import GRACE_S, FunctionUnavailableError, Instance
 from eventing.local.resources import Function
 
 _log = logging.getLogger(__name__)
@@ -25,8 +25,12 @@ Start = Callable[[Function], Awaitable[Instance]]
 class Place:
     """Where a request goes; `woke` says that it was held until the function woke."""
 
-    url: str
+    instance: Instance
     woke: bool
+
+    @property
+    def url(self) -> str:
+        return self.instance.url
 
 
 @dataclass
@@ -83,7 +87,7 @@ class Scaled:
         else:
             instance.busy()
         try:
-            yield Place(instance.url, woke)
+            yield Place(instance, woke)
         finally:
             self._release(instance)
 
@@ -164,10 +168,10 @@ class Scaled:
         if instance.in_flight == 0 and len(self._serving) > self.function.min_scale:
             self._retire(instance)
 
-    def _retire(self, instance: Instance) -> None:
+    def _retire(self, instance: Instance, grace_s: float = GRACE_S) -> None:
         if instance in self._serving:
             self._serving.remove(instance)
-            task = asyncio.ensure_future(instance.stop())
+            task = asyncio.ensure_future(instance.stop(grace_s))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
@@ -204,14 +208,17 @@ class Scaled:
 
     async def _watch(self, instance: Instance) -> None:
         code = await instance.process.wait()
-        if instance.stopping:
+        if not instance.stopping:
+            self.gone(instance, f"ended with code {code}")
+
+    def gone(self, instance: Instance, why: str) -> None:
+        """Serve nothing from a process that went away by itself; start another where one is needed."""
+        if instance not in self._serving:
             return
-        _log.error("function %s (pid %d) ended with code %s", self.function.name, instance.process.pid, code)
+        _log.error("function %s (pid %d) %s", self.function.name, instance.process.pid, why)
         self.counts.crashes += 1
         self._failed_in_a_row += 1
-        if instance in self._serving:
-            self._serving.remove(instance)
-        await instance.stop(0)
+        self._retire(instance, grace_s=1)
         if self._waiting:
             self.scale()
         self._keep_min_scale()

@@ -32,14 +32,18 @@ class GatewayProxy:
         return app
 
     async def through(self, request: web.Request) -> web.StreamResponse:
-        try:
-            async with self._function.request() as place:
-                return await self._pass(request, place)
-        except FunctionUnavailableError as error:
-            return problem(503, error.title, str(error))
-        except aiohttp.ClientError as error:
-            detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
-            return problem(502, "Bad gateway", detail)
+        while True:
+            try:
+                async with self._function.request() as place:
+                    try:
+                        return await self._pass(request, place)
+                    except aiohttp.ClientConnectorError:
+                        self._function.gone(place.instance, "takes no connections")  # it got nothing: another may
+            except FunctionUnavailableError as error:
+                return problem(503, error.title, str(error))
+            except aiohttp.ClientError as error:
+                detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
+                return problem(502, "Bad gateway", detail)
 
     async def _pass(self, request: web.Request, place: Place) -> web.StreamResponse:
         headers = _kept(request.headers)

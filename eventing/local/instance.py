@@ -130,6 +130,8 @@ async def _until_ready(instance: Instance, http: aiohttp.ClientSession) -> str |
                 async with http.get(f"{instance.url}/health/readiness", timeout=_PROBE) as answer:
                     if answer.status < 300:
                         return None
+                    if answer.status == 500:  # its module could not be loaded; 503 would be "not yet"
+                        return "answered GET /health/readiness with 500"
             await asyncio.sleep(0.015)
     finally:
         exited.cancel()

@@ -76,23 +76,22 @@ class Sinks:
         return Answer(202)
 
     async def _call(self, function: Function, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        try:
-            async with self._functions[function.name].request() as place:
-                if place.woke:
-                    headers = {**headers, COLDSTART: "true"}
-                return await self._within(function, f"{place.url}{path or '/'}", headers, body)
-        except FunctionUnavailableError as error:
-            return Answer(503, body=str(error).encode())
-
-    async def _within(self, function: Function, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """As Serving's proxy beside a function: 504 when the function's own time is over, 502 when it dies."""
-        try:
-            async with asyncio.timeout(function.time_limit_s):
-                return await self._post(url, headers, body)
-        except TimeoutError:
-            return Answer(504, body=f"{function.name} did not answer within {function.time_limit_s:g} s".encode())
-        except aiohttp.ClientError as error:
-            return Answer(502, body=f"{function.name} went away: {error or type(error).__name__}".encode())
+        """As Serving: 504 when the function's own time is over, 502 when it dies meanwhile, 503 when it cannot start."""
+        scaled = self._functions[function.name]
+        while True:
+            try:
+                async with scaled.request() as place, asyncio.timeout(function.time_limit_s):
+                    woken = {COLDSTART: "true"} if place.woke else {}
+                    try:
+                        return await self._post(f"{place.url}{path or '/'}", headers | woken, body)
+                    except aiohttp.ClientConnectorError:
+                        scaled.gone(place.instance, "takes no connections")  # it got nothing: another process may
+                    except aiohttp.ClientError as error:
+                        return Answer(502, body=f"{function.name} went away: {error or type(error).__name__}".encode())
+            except FunctionUnavailableError as error:
+                return Answer(503, body=str(error).encode())
+            except TimeoutError:
+                return Answer(504, body=f"{function.name} did not answer within {function.time_limit_s:g} s".encode())
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:

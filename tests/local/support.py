@@ -86,6 +86,7 @@ def event(type: str = "tested", data: bytes | None = b"{}", **attributes: str) -
         "id": str(uuid4()),
         "source": "/tests",
         "type": type,
+        "time": "2026-11-01T12:00:00+00:00",
         "datacontenttype": "application/json",
     }
     return Event(fixed | attributes, data)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
+import psutil
 import pytest
 from yarl import URL
 
 from eventing import kafka
 from eventing.envelope import from_record, to_request
-from eventing.local import platform
+from eventing.local import platform, processes
 from eventing.local.config import Config
 from eventing.local.errors import ManifestError
 from tests.local.conftest import local_config
@@ -175,3 +179,47 @@ async def test_nothing_is_left_behind(tmp_path: Path, kafka_bootstrap: str) -> N
     async with running(config) as http, http.get(f"http://127.0.0.1:{config.ports.gateway}/"):
         pass
     assert list((config.state / "run").glob("function.*")) == []
+
+
+RUNNER = """
+import asyncio, pickle, sys
+from eventing.local import platform, processes
+config = pickle.load(open(sys.argv[1], "rb"))
+asyncio.run(platform.run(config, lambda *told: print(*told, flush=True), asyncio.Event()))
+"""
+
+
+async def test_after_kill_9_the_next_platform_ends_what_was_left_and_redelivers(
+    tmp_path: Path, kafka_bootstrap: str
+) -> None:
+    config = project(tmp_path, kafka_bootstrap, "e")
+    write_function(config.project, "first", "async def handle(request):\n    await asyncio.sleep(60)")
+    (tmp_path / "config").write_bytes(pickle.dumps(config))
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUNNER, str(tmp_path / "config"), cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert killed.stdout
+        while b"ready" not in await killed.stdout.readline():
+            pass
+        async with aiohttp.ClientSession() as http:
+            sent = {str(uuid4()) for _ in range(5)}
+            for id in sent:
+                assert await post(http, f"http://127.0.0.1:{config.ports.platform}/torpor/first-e", id=id) == 202
+            while (await ps(http, config))["functions"]["first"]["state"] != "awake":
+                await asyncio.sleep(0.02)
+    finally:
+        killed.kill()
+        await killed.wait()
+    left = [s.pid for s in processes.leftovers(config.state)]
+    assert left
+    write_function(config.project, "first", FIRST)
+    begun = time.monotonic()
+    async with running(config) as http:
+        found: set[str] = set()
+        while len(found) < 5 and time.monotonic() < begun + 20:
+            records = await asyncio.to_thread(kafka.read, kafka_bootstrap, ["second_e"])
+            found = {from_record(r.headers, r.key, r.value).id for r in records}
+        print(f"from start after kill -9 to the last of 5 events: {time.monotonic() - begun:.2f} s")
+        assert found == {f"{id}x" for id in sent}
+        assert not any(psutil.pid_exists(pid) for pid in left)

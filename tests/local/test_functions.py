@@ -1,0 +1,179 @@
+"""What Serving plays, with real function processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from eventing.local import environment, instance
+from eventing.local.config import Config
+from eventing.local.functions import Functions, Scaled
+from eventing.local.instance import FunctionUnavailableError, Instance
+from eventing.local.loading import _functions
+from eventing.local.resources import Function, Sink
+from eventing.local.sinks import Answer, Sinks
+from tests.local.support import event, until, write_function
+
+SLOW = """
+async def handle(request):
+    await asyncio.sleep(0.3)
+    return JSONResponse({"pid": os.getpid(), "cold": request.headers.get("torpor-coldstart", ""),
+                         "service": os.environ["K_SERVICE"], "ingress": os.environ["TORPOR_INGRESS"]})
+"""
+
+
+@asynccontextmanager
+async def served(
+    tmp_path: Path, handle: str = SLOW, idle_s: float = 0.3, concurrency: int = 2, **scale: int
+) -> AsyncIterator[tuple[Scaled, Sinks]]:
+    """One function `it`, and the way to it."""
+    write_function(tmp_path, "it", handle, scale=scale, concurrency=concurrency)
+    found = _functions(tmp_path / "functions")
+    told = environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state"))
+    async with aiohttp.ClientSession() as http:
+
+        async def start(function: Function) -> Instance:
+            environ = environment.of_function(function, told)
+            return await instance.start(function.name, tmp_path, tmp_path / "state", environ, http)
+
+        functions = Functions(found.values(), start, idle_s)
+        functions.keep_min_scale()
+        yield functions["it"], Sinks(functions, None, http)  # type: ignore[arg-type]
+        await functions.close(1)
+    assert functions["it"].instances == 0
+    assert list((tmp_path / "state/run").glob("*.json")) == []
+
+
+async def call(ways: Sinks) -> Answer:
+    return await ways.send(Sink(function="it"), event(), 30)
+
+
+async def test_no_process_while_idle_and_a_held_request_wakes_one(tmp_path: Path) -> None:
+    async with served(tmp_path) as (scaled, ways):
+        assert (scaled.state, scaled.instances) == ("asleep", 0)
+        first = asyncio.create_task(call(ways))
+        await until(lambda: scaled.state == "waking")
+        answer = await first
+        print(f"cold wake {scaled.counts.cold_start_s:.3f} s")
+        assert answer.status == 200
+        assert b'"cold":"true","service":"it","ingress":"http://127.0.0.1:8081/torpor"' in answer.body
+        assert b'"cold":""' in (await call(ways)).body
+        assert (scaled.counts.wakes, scaled.counts.starts, scaled.state) == (1, 1, "awake")
+        await until(lambda: scaled.instances == 0)
+        assert scaled.state == "asleep"
+
+
+async def test_load_starts_more_up_to_max_scale_and_none_takes_more_than_its_concurrency(tmp_path: Path) -> None:
+    async with served(tmp_path, max=2) as (scaled, ways):
+        answers = [asyncio.create_task(call(ways)) for _ in range(10)]
+        most = 0
+        while not all(a.done() for a in answers):
+            most = max(most, scaled.instances, *(i.in_flight for i in scaled._serving))
+            await asyncio.sleep(0.01)
+        assert {a.result().status for a in answers} == {200}
+        assert most == 2
+        assert (scaled.counts.wakes, scaled.counts.starts) == (1, 2)
+        await until(lambda: scaled.instances == 0)
+
+
+async def test_min_scale_is_kept_and_a_crashed_process_replaced(tmp_path: Path) -> None:
+    async with served(tmp_path, min=1) as (scaled, ways):
+        await until(lambda: scaled.state == "awake")
+        assert b'"cold":""' in (await call(ways)).body
+        await asyncio.sleep(0.6)
+        assert scaled.instances == 1
+        os.kill(scaled._serving[0].process.pid, signal.SIGKILL)
+        await until(lambda: scaled.counts.crashes == 1)
+        await until(lambda: scaled.state == "awake")
+        assert (await call(ways)).status == 200
+
+
+async def test_a_request_whose_process_is_killed_gets_502_and_the_next_a_new_process(tmp_path: Path) -> None:
+    async with served(tmp_path, idle_s=5) as (scaled, ways):
+        under_way = asyncio.create_task(call(ways))
+        await until(lambda: bool(scaled._serving) and scaled.in_flight == 1)
+        os.kill(scaled._serving[0].process.pid, signal.SIGKILL)
+        answer = await under_way
+        assert answer.status == 502
+        assert answer.body.startswith(b"it went away")
+        assert (await call(ways)).status == 200
+        assert (scaled.counts.crashes, scaled.counts.starts) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ('raise RuntimeError("no such setting")', b"answered GET /health/readiness with 500"),
+        ('print("RuntimeError: no such setting"); os._exit(3)', b"ended with code 3 before it was ready"),
+    ],
+)
+async def test_a_process_that_fails_at_start_gives_503_with_its_last_words_and_no_hang(
+    tmp_path: Path, start: str, told: bytes
+) -> None:
+    async with served(tmp_path, start) as (scaled, ways):
+        answers = await asyncio.gather(call(ways), call(ways), call(ways))
+        assert {a.status for a in answers} == {503}
+        assert told in answers[0].body
+        assert b"RuntimeError: no such setting" in answers[0].body
+        assert "no such setting" in (tmp_path / "state/logs/it.log").read_text()
+        assert (scaled.state, scaled.in_flight) == ("asleep", 0)
+
+
+async def test_a_process_that_never_becomes_ready_gives_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "START_LIMIT_S", 0.5)
+    async with served(tmp_path, "import time; time.sleep(60)") as (_, ways):
+        answer = await call(ways)
+        assert answer.status == 503
+        assert b"did not answer GET /health/readiness" in answer.body
+
+
+async def test_a_request_that_is_given_up_while_it_is_held_leaves_no_trace(tmp_path: Path) -> None:
+    async with served(tmp_path) as (scaled, ways):
+        given_up = asyncio.create_task(call(ways))
+        await until(lambda: scaled.state == "waking")
+        given_up.cancel()
+        await until(lambda: scaled.state == "awake")
+        assert scaled.in_flight == 0
+        await until(lambda: scaled.instances == 0)
+
+
+async def test_a_function_out_of_time_gets_504(tmp_path: Path) -> None:
+    async with served(tmp_path) as (scaled, ways):
+        scaled.function = replace(scaled.function, environ={**scaled.function.environ, "TORPOR_TIME_LIMIT_S": "1"})
+        await call(ways)
+        scaled.function = replace(scaled.function, environ={**scaled.function.environ, "TORPOR_TIME_LIMIT_S": "0.1"})
+        assert (await call(ways)).status == 504
+
+
+async def test_a_stop_drains_what_is_in_flight(tmp_path: Path) -> None:
+    async with served(tmp_path, idle_s=5) as (scaled, ways):
+        await call(ways)
+        under_way = asyncio.create_task(call(ways))
+        await until(lambda: scaled.in_flight == 1)
+        await scaled.close(5)
+        assert (await under_way).status == 200
+        with pytest.raises(FunctionUnavailableError, match="stopping"):
+            async with scaled.request():
+                pass
+
+
+async def test_what_a_killed_platform_left_is_ended_at_the_next_start(tmp_path: Path) -> None:
+    async with served(tmp_path, idle_s=60) as (scaled, ways):
+        await call(ways)
+        left = scaled._serving[0]
+        left.stopping = True  # as if nobody watched it any more
+        pid = left.process.pid
+        begun = time.monotonic()
+        assert await asyncio.to_thread(instance.end_leftovers, tmp_path / "state") == [f"it.{left.port}"]
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        assert time.monotonic() - begun < 3

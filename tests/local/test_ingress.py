@@ -1,0 +1,91 @@
+"""The Brokers' ingress, on a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+
+from eventing import kafka
+from eventing.envelope import from_record, to_json, to_request
+from eventing.local.ingress import Ingress, serve
+from eventing.local.resources import Broker
+from tests.local.conftest import free_ports
+from tests.local.support import event
+
+BROKERS = (Broker("torpor", "taken-here", "taken_here"), Broker("torpor", "other", "other"))
+
+
+async def _served(bootstrap: str, time_limit_s: float = 5.0) -> AsyncIterator[str]:
+    (port,) = free_ports(1)
+    producer = kafka.Producer(bootstrap, time_limit_s)
+    app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
+    app.add_routes(Ingress(BROKERS, producer).routes())
+    runner = await serve(app, port)
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+    await producer.close()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def ingress(kafka_bootstrap: str) -> AsyncIterator[str]:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("taken_here", 3)])
+    async for url in _served(kafka_bootstrap):
+        yield url
+
+
+async def ask(url: str, body: bytes, headers: dict[str, str], method: str = "POST") -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.request(method, url, data=body, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_binary_and_structured_events_are_produced_in_binary_mode_keyed_by_partitionkey(
+    ingress: str, kafka_bootstrap: str
+) -> None:
+    binary, structured = event(partitionkey="k1", requestid="r"), event(partitionkey="k2", data=b'{"a":1}')
+    headers, body = to_request(binary)
+    assert await ask(f"{ingress}/torpor/taken-here", body, headers) == (202, "")
+    told = await ask(f"{ingress}/torpor/taken-here", to_json(structured), {"content-type": "application/cloudevents+json"})
+    assert told == (202, "")
+    records = await asyncio.to_thread(kafka.read, kafka_bootstrap, ["taken_here"])
+    assert [r.key for r in records] == [b"k1", b"k2"]
+    assert dict(records[0].headers)["ce_requestid"] == b"r"
+    assert [from_record(r.headers, r.key, r.value) for r in records] == [binary, structured]
+
+
+async def test_what_is_no_cloudevent_gets_400_and_the_reason(ingress: str) -> None:
+    url = f"{ingress}/torpor/taken-here"
+    status, text = await ask(url, b"{}", {"content-type": "application/json"})
+    assert (status, "ce-specversion" in text) == (400, True)
+    headers, body = to_request(event())
+    del headers["ce-id"]
+    assert (await ask(url, body, headers))[0] == 400
+    assert (await ask(url, b"{", {"content-type": "application/cloudevents+json"}))[0] == 400
+    assert (await ask(url, b"[]", {"content-type": "application/cloudevents-batch+json"}))[0] == 400
+
+
+async def test_an_unknown_broker_gets_404_and_those_that_exist(ingress: str) -> None:
+    headers, body = to_request(event())
+    status, text = await ask(f"{ingress}/torpor/nope", body, headers)
+    assert status == 404
+    assert "/torpor/other, /torpor/taken-here" in text
+
+
+async def test_another_method_gets_405(ingress: str) -> None:
+    assert (await ask(f"{ingress}/torpor/other", b"", {}, "GET"))[0] == 405
+
+
+async def test_more_than_a_mebibyte_gets_413(ingress: str) -> None:
+    headers, body = to_request(event(data=b"x" * 1_048_577))
+    assert (await ask(f"{ingress}/torpor/taken-here", body, headers))[0] == 413
+    headers, body = to_request(event(data=b"x" * 1_048_570))  # the body fits, the record with its headers does not
+    assert (await ask(f"{ingress}/torpor/taken-here", body, headers))[0] == 413
+
+
+async def test_kafka_unavailable_gets_503() -> None:
+    async for url in _served("127.0.0.1:9", 0.2):
+        headers, body = to_request(event())
+        assert (await ask(f"{url}/torpor/taken-here", body, headers))[0] == 503
