@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable
 
@@ -13,22 +12,17 @@ COVERED = 0.7  # of a claim's content words must stand in its passage
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
 _UNIT = re.compile(r"\s*-?\s*(%|[^\W\d_]+)")
 _NAME = re.compile(r"(?<![\w$-])(?:[A-Z][\w’'+]*|\w*[a-z][A-Z]\w*|\w*[A-Za-z]\d[\w]*)(?:-[\w+]+)*")
-_MONTHS = [month.lower() for month in calendar.month_name[1:]]
-_UNITS = {
+_UNIT_WORDS = {
     **{
-        unit: unit
-        for unit in ("bit", "byte", "second", "minute", "hour", "day", "week", "month", "year", "qubit", "core", "gate")
+        unit: unit for unit in ("bit", "byte", "kilobyte", "megabyte", "gigabyte", "qubit", "gate", "core", "euro", "dollar")
     },
-    **{unit: unit for unit in ("million", "billion", "trillion", "thousand", "percent", "round", "candidate", "submission")},
-    **dict.fromkeys(("%", "pct"), "percent"),
-    **dict.fromkeys(("ms", "millisecond"), "millisecond"),
-    **dict.fromkeys(("kb", "kilobyte", "kib"), "kilobyte"),
-    **dict.fromkeys(("mb", "megabyte", "mib"), "megabyte"),
-    **dict.fromkeys(("gb", "gigabyte", "gib"), "gigabyte"),
-    **dict.fromkeys(("km", "kilometre", "kilometer"), "kilometre"),
-    **dict.fromkeys(("kg", "kilogram"), "kilogram"),
-    **{month: month for month in _MONTHS},
+    **{unit: unit for unit in ("second", "minute", "hour", "day", "week", "month", "year", "decade", "century")},
+    **{unit: unit for unit in ("thousand", "million", "billion", "trillion", "round", "candidate", "submission", "time")},
+    **{unit: unit for unit in ("metre", "kilometre", "gram", "kilogram", "watt", "volt", "degree", "percent")},
+    **{unit: unit for unit in ("january", "february", "march", "april", "may", "june", "july", "august", "september")},
+    **{unit: unit for unit in ("october", "november", "december")},
 }
+_UNITS = _UNIT_WORDS | {"%": "percent", "ms": "millisecond", "kb": "kilobyte", "mb": "megabyte", "gb": "gigabyte"}
 _SPELLED = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t|fails? to|unable to|forbids?)\b", re.IGNORECASE

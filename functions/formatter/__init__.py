@@ -1,0 +1,1 @@
+"""The formatter: the result becomes a page that shows every statement with the passage it rests on."""
