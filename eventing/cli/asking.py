@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import click
 
 from eventing.cli import gateway
+from eventing.cli.trails import clock
 
 _VERDICTS = {
     "summary_ready": "claims written",
@@ -61,7 +61,7 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     """What one event is worth telling."""
     if "knativeerrorcode" in event:
         yield click.style(
-            f"{_clock(event)}  given up: {event['type']}: {event.get('reason', event['knativeerrorcode'])}", fg="red"
+            f"{clock(event)}  given up: {event['type']}: {event.get('reason', event['knativeerrorcode'])}", fg="red"
         )
         return
     place = event["source"].split("/")
@@ -73,7 +73,7 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     part = f"part {event['part']}" if "part" in event and place[3] != "plan" else ""
     revision = f", revision {event['revision']}" if event.get("revision", "0") != "0" else ""
     told = f"{seconds:6.1f} s {tokens:6d} tokens" + ("  woken from zero" if woken else "")
-    yield f"{_clock(event)}  {place[2]:<19}{part + revision:<20}{_result(event):<26}{told}"
+    yield f"{clock(event)}  {place[2]:<19}{part + revision:<20}{_result(event):<26}{told}"
 
 
 def _result(event: dict[str, Any]) -> str:
@@ -84,10 +84,6 @@ def _result(event: dict[str, Any]) -> str:
         return f"{notes.get('claims', 0)} claims written"
     kind = str(event["type"])
     return _VERDICTS.get(kind, kind.replace("_", " "))
-
-
-def _clock(event: dict[str, Any]) -> str:
-    return datetime.fromisoformat(event["time"]).astimezone().strftime("%H:%M:%S")
 
 
 def say(text: str) -> None:
