@@ -179,8 +179,10 @@ class Scaled:
         try:
             instance = await self._start(self.function)
         except FunctionUnavailableError as error:
+            self._started()
             self._failed(error)
             return
+        self._started()
         self.counts.starts += 1
         self.counts.cold_start_s = instance.ready_after_s
         self.counts.cold_start_total_s += instance.ready_after_s
@@ -192,11 +194,16 @@ class Scaled:
         self._hand_out()
         self._rest(instance)
 
+    def _started(self) -> None:
+        """The start that runs this is over: it counts no more, though its task goes on for a moment."""
+        if (task := asyncio.current_task()) is not None:
+            self._starting.discard(task)
+
     def _failed(self, error: FunctionUnavailableError) -> None:
         _log.error("%s", error)
         self.counts.failed_starts += 1
         self._failed_in_a_row += 1
-        if not self._serving and len(self._starting) <= 1:
+        if not self._serving and not self._starting:
             self._refuse(error)
         self._keep_min_scale()
 

@@ -107,7 +107,7 @@ def end_leftovers(state: Path) -> list[str]:
     """End the processes that a killed platform left behind; their names."""
     found = [s for s in processes.leftovers(state) if s.name.startswith(_RECORDS)]
     for service in found:
-        processes.stop(service, grace_s=2)
+        processes.stop(service, grace_s=0.2)  # whom it would answer is gone
     for stale in (state / "run").glob(f"{_RECORDS}*.json"):
         stale.unlink(missing_ok=True)
     return [s.name.removeprefix(_RECORDS) for s in found]
