@@ -112,7 +112,7 @@ def test_what_is_no_cloudevent_or_breaks_its_contract_never_stops_its_partition(
     produce(platform, "research_requests", b"", request_id)
     headers, key, value = to_record(opening(request_id, depth=9))
     produce(platform, "research_requests", value, request_id, headers)
-    headers, key, value = to_record(opening(request_id))
+    headers, _, value = to_record(opening(request_id))
     produce(platform, "research_requests", value[:20], request_id, headers)
     good = str(uuid4())
     headers, _, value = to_record(opening(good, depth=1))
