@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import aiohttp
 from aiohttp import web
@@ -67,7 +68,7 @@ async def sinks(bootstrap: str) -> AsyncIterator[Sinks]:
     await producer.close()
 
 
-async def _nothing(_: object) -> None:  # type: ignore[return]
+async def _nothing(_: object) -> NoReturn:
     raise AssertionError("no functions here")
 
 

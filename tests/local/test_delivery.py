@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -36,11 +37,16 @@ async def subscriber() -> AsyncIterator[Subscriber]:
         yield found
 
 
-async def deliver(ways: Sinks, subscriber: Subscriber, sent: Event, **delivery: float) -> Counts:
+async def deliver(ways: Sinks, subscriber: Subscriber, sent: Event, **delivery: Any) -> Counts:
     counts = Counts()
-    how = Delivery(
-        **({"retry": 2, "delay_s": 0.02, "linear": True, "timeout_s": 2, "dead_letter": Sink(broker=LETTERS)} | delivery)
-    )  # type: ignore[arg-type]
+    standard: dict[str, Any] = {
+        "retry": 2,
+        "delay_s": 0.02,
+        "linear": True,
+        "timeout_s": 2,
+        "dead_letter": Sink(broker=LETTERS),
+    }
+    how = Delivery(**standard | delivery)
     route = Route("trigger torpor/t", "torpor", Sink(uri=subscriber.url), how, REPLIES)
     await Courier(ways, asyncio.Event()).deliver(sent, route, counts)
     return counts
@@ -172,7 +178,7 @@ async def test_without_a_dead_letter_sink_that_takes_it_the_event_is_dropped_and
 ) -> None:
     subscriber.answer = lambda _: web.Response(status=400)
     data = b"x" * 1_048_500 if letters and letters.broker else b"{}"  # with the error it is too large for a topic
-    counts = await deliver(ways, subscriber, event(data=data), dead_letter=letters, retry=0)  # type: ignore[arg-type]
+    counts = await deliver(ways, subscriber, event(data=data), dead_letter=letters, retry=0)
     assert (counts.dropped, counts.dead_lettered, counts.delivered) == (1, 0, 0)
 
 

@@ -106,6 +106,7 @@ async def test_a_request_whose_process_is_killed_gets_502_and_the_next_a_new_pro
         answer = await under_way
         assert answer.status == 502
         assert answer.body.startswith(b"it went away")
+        await until(lambda: scaled.counts.crashes == 1)
         assert (await call(ways)).status == 200
         assert (scaled.counts.crashes, scaled.counts.starts) == (1, 2)
 

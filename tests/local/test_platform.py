@@ -101,7 +101,7 @@ def project(tmp_path: Path, bootstrap: str, unique: str) -> Config:
 
 
 async def post(http: aiohttp.ClientSession, url: str, **attributes: str) -> int:
-    headers, body = to_request(event("wanted", **attributes))
+    headers, body = to_request(event("wanted").having(**attributes))
     async with http.post(url, headers=headers, data=body) as answer:
         return answer.status
 
