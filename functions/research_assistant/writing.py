@@ -25,7 +25,9 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _ECHO = re.compile(
-    r"\b(?:one short sentence|the question|rewrite this|as an ai|i cannot|i'm sorry|previous instructions)\b", re.IGNORECASE
+    r"\b(?:th(?:e|is) (?:passage|text)|one short sentence|the question|rewrite this|as an ai|i cannot|i'm sorry"
+    r"|previous instructions)\b",
+    re.IGNORECASE,
 )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
-from functions.prose import content, plain, sentences, words
+from functions.prose import clipped, content, plain, sentences, words
 from schemas import Claim, Passage, Verdict
 
+Kind = Literal["supported", "contradicted", "not_in_passage"]
+Check = Callable[[str, str], str]
 COVERED = 0.7  # of a claim's content words must stand in its passage
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
 _UNIT = re.compile(r"\s*-?\s*(%|[^\W\d_]+)")
@@ -31,18 +34,20 @@ _NEGATION = re.compile(
 
 def verdict(number: int, claim: Claim, passages: dict[str, Passage]) -> Verdict:
     """What code makes of a claim: the first fault found, or supported."""
-    passage = passages.get(claim.passage)
+    kind, reason = _fault(claim, passages.get(claim.passage))
+    return Verdict(claim=number, verdict=kind, reason=clipped(reason, 300), by="code")
+
+
+def _fault(claim: Claim, passage: Passage | None) -> tuple[Kind, str]:
     if passage is None:
-        return Verdict(claim=number, verdict="not_in_passage", reason="it cites a passage that is not there", by="code")
+        return "not_in_passage", "it cites a passage that is not there"
     if claim.quoted:
         told = _quoted(claim.text, passage.text)
-        return Verdict(
-            claim=number, verdict="not_in_passage" if told else "supported", reason=told or "word for word", by="code"
-        )
-    for contradicts, check in _CHECKS:
+        return ("not_in_passage", told) if told else ("supported", "word for word")
+    for kind, check in _CHECKS:
         if told := check(claim.text, passage.text):
-            return Verdict(claim=number, verdict="contradicted" if contradicts else "not_in_passage", reason=told, by="code")
-    return Verdict(claim=number, verdict="supported", reason="names, numbers and words agree with the passage", by="code")
+            return kind, told
+    return "supported", "names, numbers and words agree with the passage"
 
 
 def _quoted(claim: str, passage: str) -> str:
@@ -142,12 +147,11 @@ def coverage(claim: str, passage: str) -> str:
     return f"too much of it is not in the passage: {', '.join(missing[:6])}"
 
 
-Check = Callable[[str, str], str]
-# Each check with whether its fault contradicts the passage, or is merely not in it.
-_CHECKS: tuple[tuple[bool, Check], ...] = (
-    (False, numbers),
-    (False, names),
-    (True, bearers),
-    (True, negation),
-    (False, coverage),
+# Each check with what its fault means.
+_CHECKS: tuple[tuple[Kind, Check], ...] = (
+    ("not_in_passage", numbers),
+    ("not_in_passage", names),
+    ("not_in_passage", coverage),
+    ("contradicted", bearers),
+    ("contradicted", negation),
 )

@@ -1,0 +1,40 @@
+"""Text as the agents see it."""
+
+import pytest
+
+from functions.prose import clipped, content, plain, sentences, stem
+
+
+def test_plain_text_is_one_line_without_what_does_not_show():
+    assert plain("a\u202eb\u200bc\x00\r\n  d\ufeff\u2066e\U000e0041\ue000") == "abc de"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("One. Two! Three?", 3),
+        ("Dr. A. Otter wrote it. It has 1.5 bytes, e.g. Two.", 2),
+        ('He said "Stop." Then he went.', 2),
+        ("A rate of 2^-138.8 is small. NIST IR 8105 says so", 2),
+        ("", 0),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text, count):
+    assert len(sentences(text)) == count
+
+
+def test_sentences_lose_nothing_but_blanks():
+    text = "A first one.  A second (of 3.5 bytes).\nA third"
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+def test_content_brings_forms_of_a_word_together_and_keeps_names_whole():
+    assert stem("sizes") == stem("size")
+    assert stem("keys") == stem("key")
+    assert {"ml-kem-768", "768"} <= set(content("Which keys has ML-KEM-768?"))
+    assert content("of the and") == []
+
+
+def test_clipped_text_ends_with_a_word():
+    assert clipped("one two three", 9) == "one two…"
+    assert len(clipped("x" * 50, 9)) <= 9
