@@ -110,7 +110,7 @@ def test_what_is_no_cloudevent_or_breaks_its_contract_never_stops_its_partition(
     request_id = str(uuid4())
     produce(platform, "research_requests", b"\x00garbage", request_id)
     produce(platform, "research_requests", b"", request_id)
-    headers, key, value = to_record(opening(request_id, depth=9))
+    headers, _, value = to_record(opening(request_id, depth=9))
     produce(platform, "research_requests", value, request_id, headers)
     headers, _, value = to_record(opening(request_id))
     produce(platform, "research_requests", value[:20], request_id, headers)
