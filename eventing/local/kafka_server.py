@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from eventing.kafka.probe import answers
 from eventing.local import kafka_java, ports, processes
 from eventing.local.config import Config, Progress
@@ -11,6 +13,7 @@ from eventing.local.kafka_archive import archive
 
 NAME = "kafka"
 START_LIMIT_S = 60.0
+ADOPT_LIMIT_S = 15.0
 
 
 def start(config: Config, progress: Progress) -> processes.Service:
@@ -22,7 +25,8 @@ def start(config: Config, progress: Progress) -> processes.Service:
     """
     if (running := _adopted(config)) is not None:
         progress(NAME, f"Apache Kafka runs already on {config.bootstrap} (pid {running.pid}): adopted", None)
-        return _ready(running, config, progress)
+        with contextlib.suppress(ServiceError):  # it was dying, or hung: it is stopped now
+            return _ready(running, config, progress, ADOPT_LIMIT_S)
     jars = kafka_jars(config, progress)
     classes = archive(config, jars, progress)
     _check_ports(config)
@@ -62,9 +66,11 @@ def _check_ports(config: Config) -> None:
         raise ServiceError("Apache Kafka cannot be started: " + "; ".join(problems))
 
 
-def _ready(service: processes.Service, config: Config, progress: Progress) -> processes.Service:
+def _ready(
+    service: processes.Service, config: Config, progress: Progress, limit_s: float = START_LIMIT_S
+) -> processes.Service:
     # A connection is not enough: the broker must take requests.
     def ready() -> bool:
         return ports.listens(config.ports.kafka) and answers(config.bootstrap)
 
-    return processes.wait(service, f"Apache Kafka on {config.bootstrap}", ready, START_LIMIT_S, progress)
+    return processes.wait(service, f"Apache Kafka on {config.bootstrap}", ready, limit_s, progress)

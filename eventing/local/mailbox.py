@@ -15,6 +15,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
+from eventing.local import ports
 from eventing.local.errors import ServiceError
 
 
@@ -68,6 +69,8 @@ class Mailbox:
         Raises:
             ServiceError: when the port is taken.
         """
+        if problem := ports.conflict(self._port, "smtp"):
+            raise ServiceError(f"the mailbox cannot be started: {problem}")
         try:
             self._controller.start()
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from eventing.local.errors import ServiceError
 
 NAME = "model"
 START_LIMIT_S = 60.0
+ADOPT_LIMIT_S = 15.0
 _ANSWER_LIMIT_S = 10.0
 # Where the packages lie, installed or not: `-m` finds them from there.
 _ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +44,8 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
     command = _command(config, path)
     if (running := processes.adopt(config.state, NAME, command)) is not None:
         progress(NAME, f"the model runs already on 127.0.0.1:{config.ports.model} (pid {running.pid}): adopted", None)
-        return _ready(running, config, progress)
+        with contextlib.suppress(ServiceError):  # it was dying, or hung: it is stopped now
+            return _ready(running, config, progress, ADOPT_LIMIT_S)
     if problem := ports.conflict(config.ports.model, "model"):
         raise ServiceError(f"the model server cannot be started: {problem}")
     progress(NAME, f"starting {path.name} on 127.0.0.1:{config.ports.model}", None)
@@ -84,6 +87,8 @@ def _healthy(config: Config) -> bool:
         return False
 
 
-def _ready(service: processes.Service, config: Config, progress: Progress) -> processes.Service:
+def _ready(
+    service: processes.Service, config: Config, progress: Progress, limit_s: float = START_LIMIT_S
+) -> processes.Service:
     what = f"the model server on 127.0.0.1:{config.ports.model}"
-    return processes.wait(service, what, lambda: _healthy(config), START_LIMIT_S, progress)
+    return processes.wait(service, what, lambda: _healthy(config), limit_s, progress)
