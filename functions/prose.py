@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[\"'“‘(\[$]?[A-Z0-9À-ÞΑ-ΩА-Я])|[。！？]")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’)\]]*+(?=\s++[\"'“‘(\[$]?[A-Z0-9À-ÞΑ-ΩА-Я])|[。！？]")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|cf|e\.g|i\.e|al|approx|ca|No|Nos|Fig|Figs|Eq|Sec|Vol|pp?|Jan|Feb|Mar|Apr|Jun|Jul"
     r"|Aug|Sept?|Oct|Nov|Dec|U\.S|U\.K))$"
@@ -51,7 +51,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
     """Where each sentence begins and ends."""
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        if match[0].startswith(".") and _ABBREVIATION.search(text, start, match.start()):
+        if match[0].startswith(".") and _ABBREVIATION.search(text, max(start, match.start() - 8), match.start()):
             continue
         yield start, match.end()
         start = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".md", ".markdown", ".txt")
 LARGEST = 4_000_000  # bytes; what is larger is no note that a person wrote
+LONGEST_FRONT = 50_000  # characters
 AT_ONCE = 16
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"^#\s+(.+?)\s*#*\s*$", re.MULTILINE)
@@ -72,6 +73,8 @@ def _source(path: str, title: str, told: Mapping[Any, Any]) -> Source:
 
 
 def _mapping(text: str) -> Mapping[Any, Any] | None:
+    if len(text) > LONGEST_FRONT:
+        return None
     try:
         told = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -85,5 +88,5 @@ def _list(value: Any) -> list[Any]:
 
 def _line(value: Any) -> str:
     """A value of front matter as one line; a list of names is joined."""
-    entries = [entry for entry in _list(value) if isinstance(entry, str | int | float)]
+    entries = [entry for entry in _list(value) if isinstance(entry, str) or (type(entry) is int and abs(entry) < 1e9)]
     return clipped(plain(", ".join(map(str, entries))), 500)

@@ -38,3 +38,12 @@ def test_content_brings_forms_of_a_word_together_and_keeps_names_whole():
 def test_clipped_text_ends_with_a_word():
     assert clipped("one two three", 9) == "one two…"
     assert len(clipped("x" * 50, 9)) <= 9
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "text", ["!" * 200_000, "A. " * 70_000, "a-" * 100_000, "1," * 100_000, " " * 200_000 + "x", "'" * 200_000]
+)
+def test_any_text_is_cut_in_linear_time(text):
+    assert plain(text) == "" or sentences(text)
+    content(text)

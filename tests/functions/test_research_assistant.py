@@ -122,6 +122,8 @@ async def test_collections_do_not_reach_into_each_other(bucket):
         b"---\nno end\n",
         b"---\nyear: 99999999\ntitle: {a: b}\nreferences: 7\nauthors:\n---\n",
         b"\xff\xfe",
+        b"---\nauthors: 0x" + b"f" * 9000 + b"\nyear: true\n---\n",
+        b"---\ntitle: x\nb: " + b"[" * 60_000 + b"\n---\n",
         b"---\n" + b"[" * 5000 + b"\n---\n",
     ],
 )
