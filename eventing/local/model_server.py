@@ -21,7 +21,8 @@ ADOPT_LIMIT_S = 15.0
 _ANSWER_LIMIT_S = 10.0
 # Where the packages lie, installed or not: `-m` finds them from there.
 _ROOT = Path(__file__).resolve().parents[2]
-_HTTP = urllib3.PoolManager(retries=False, timeout=2.0)
+# No connection is kept: each question asks whether the server is there now.
+_HTTP = urllib3.PoolManager(retries=False, timeout=2.0, headers={"Connection": "close"})
 
 
 def url(config: Config) -> str:
@@ -66,7 +67,7 @@ def stop(config: Config) -> None:
 
 def _served(base: str) -> list[str]:
     key = os.environ.get("TORPOR_MODEL_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
         answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=_ANSWER_LIMIT_S)
         if answer.status == 200:

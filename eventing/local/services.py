@@ -30,10 +30,9 @@ def start(config: Config, progress: Progress) -> None:
         progress(what, doing, share)
 
     with ThreadPoolExecutor(2, "service") as pool:
-        starting: list[Future[Any]] = [
-            pool.submit(service.start, config, report) for service in (kafka_server, model_server)
-        ]
         try:
+            calls = (kafka_server.start, model_server.start)
+            starting: list[Future[Any]] = [pool.submit(call, config, report) for call in calls]
             problems = [problem for one in starting if (problem := one.exception()) is not None]
         except BaseException:
             abandoned.set()
