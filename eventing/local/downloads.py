@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -162,7 +163,9 @@ def _share(folder: Path, expected: int, what: str, doing: str, progress: Progres
 
 
 def _reason(log: Path) -> str:
-    """The line of what a program said that tells most: its last error."""
-    lines: Sequence[str] = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    """The line of what a program said that tells most: what the network answered, else its last error."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    network = [line for line in lines if re.search("connect|resol(ve|ution)|timed out|certificate", line, re.IGNORECASE)]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it gave no reason"])[-1][:300]
+    chosen = (network or errors or lines or ["it gave no reason"])[-1]
+    return chosen if len(chosen) <= 300 else f"{chosen[:100]} ... {chosen[-190:]}"

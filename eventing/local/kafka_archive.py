@@ -9,7 +9,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from eventing.kafka.probe import answers
 from eventing.local import fetching, kafka_java, ports
 from eventing.local.config import Config, Progress
 
@@ -45,6 +44,8 @@ def _make(path: Path, jars: Path, progress: Progress) -> None:
 
 def _list_classes(work: Path, classes: Path, jars: Path, say: Callable[[], None]) -> None:
     """Run a broker until it answers; it lists the classes it loads."""
+    from eventing.kafka.probe import answers  # heavy, and needed once
+
     taken = ports.unused(2)
     kafka_java.prepare(work, jars, kafka_java.properties(*taken))
     command = kafka_java.command(jars, "kafka.Kafka", kafka_java.PROPERTIES, flags=(f"-XX:DumpLoadedClassList={classes}",))

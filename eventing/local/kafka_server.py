@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from eventing.kafka.probe import answers
 from eventing.local import kafka_java, ports, processes
 from eventing.local.config import Config, Progress
 from eventing.local.downloads import kafka_jars
@@ -69,7 +68,9 @@ def _check_ports(config: Config) -> None:
 def _ready(
     service: processes.Service, config: Config, progress: Progress, limit_s: float = START_LIMIT_S
 ) -> processes.Service:
-    # A connection is not enough: the broker must take requests.
+    # A connection is not enough: the broker must take requests. Its client is heavy: loaded only when it is needed.
+    from eventing.kafka.probe import answers
+
     def ready() -> bool:
         return ports.listens(config.ports.kafka) and answers(config.bootstrap)
 
