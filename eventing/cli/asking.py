@@ -45,18 +45,6 @@ def post(url: str, topic: str, depth: int, email: str | None, sources: str | Non
     return str(json.loads(answer)["request_id"])
 
 
-def follow(url: str, request_id: str, time_limit_s: float) -> Story:
-    """Print every step of a request as it is done, until the request ends."""
-    story = Story(request_id)
-    for event, data in gateway.events(f"{url}/research/{request_id}/events", time_limit_s):
-        if event == "end":
-            story.state = data
-            break
-        for line in lines(data, story):
-            say(line)
-    return story
-
-
 def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     """What one event is worth telling."""
     if "knativeerrorcode" in event:
@@ -71,9 +59,9 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     woken = event.get("coldstart") == "true"
     story.steps, story.tokens, story.wakes = story.steps + 1, story.tokens + tokens, story.wakes + woken
     part = f"part {event['part']}" if "part" in event and place[3] != "plan" else ""
-    revision = f", revision {event['revision']}" if event.get("revision", "0") != "0" else ""
-    told = f"{seconds:6.1f} s {tokens:6d} tokens" + ("  woken from zero" if woken else "")
-    yield f"{clock(event)}  {place[2]:<19}{part + revision:<20}{_result(event):<26}{told}"
+    revision = f" rev {event['revision']}" if event.get("revision", "0") != "0" else ""
+    told = f"{seconds:5.1f} s {tokens:5d} tokens" + ("  woken from zero" if woken else "")
+    yield f"{clock(event)}  {place[2]:<19}{part + revision:<14}{_result(event):<23}{told}"
 
 
 def _result(event: dict[str, Any]) -> str:

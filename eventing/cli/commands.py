@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,21 +68,25 @@ def ps(as_json: bool) -> None:
 @click.option("--to", "email", help="Address that the report's link is mailed to.")
 @click.option("--sources", type=click.Path(path_type=Path), help="Folder of Markdown and text documents to work from.")
 @click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
-def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the end last.")
+def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float, as_json: bool) -> None:
     """Ask for a report on TOPIC and watch it being made."""
+    from eventing.cli import platform, watching
+
     chosen = project.config()
     url = project.gateway_url(chosen)
     collection = None
     if sources is not None:
-        from eventing.cli import platform
-
-        collection = platform.put_documents(chosen, sources)
+        collection = platform.put_documents(chosen, sources, quiet=as_json)
     request_id = asking.post(url, topic, depth, email, collection)
-    asking.say(f"request {request_id}")
-    story = asking.follow(url, request_id, wait_s)
+    if not as_json:
+        asking.say(f"request {request_id}")
+    look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)["functions"]
+    story = watching.follow(url, request_id, wait_s, look, as_json)
     if not story.complete:
         raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
-    asking.say(f"report: {story.state['link']}   ({asking.cost(story)})")
+    if not as_json:
+        asking.say(f"report: {story.state['link']}   ({asking.cost(story)})")
 
 
 @main.command()
@@ -119,6 +124,26 @@ def mail() -> None:
     from eventing.cli import platform
 
     platform.mail(project.config())
+
+
+@main.command()
+def doctor() -> None:
+    """Check this machine: Python, packages, disk, folders, ports, downloads; say how to mend what is wrong."""
+    from eventing.cli import examination
+
+    if not examination.run(project.config()):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of SHELL, for instance: eval "$(torpor completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    asking.say(found(main, {}, "torpor", "_TORPOR_COMPLETE").source())
 
 
 @main.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from eventing.cli import asking, platform, project
+from eventing.cli import asking, platform, project, watching
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local import preflight
@@ -45,7 +45,7 @@ def _ask(config: Config, topic: str, depth: int, sources: Path | None, began: fl
     collection = platform.put_documents(config, sources) if sources else None
     request_id = asking.post(url, topic, depth, ADDRESS, collection)
     say(f"  request {request_id}")
-    story = asking.follow(url, request_id, 900.0)
+    story = watching.follow(url, request_id, 900.0, lambda: platform.status(config)["functions"])
     if not story.complete:
         raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
     letter = _letter(config, request_id)

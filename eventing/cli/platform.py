@@ -39,16 +39,17 @@ def store_url(config: Config) -> str:
     return config.store_url or config.bucket.absolute().as_uri()
 
 
-def put_documents(config: Config, folder: Path) -> str:
-    """Put a folder's documents into the bucket; the collection's name."""
+def put_documents(config: Config, folder: Path, quiet: bool = False) -> str:
+    """Put a folder's documents into the bucket; the collection's name. `quiet` tells on standard error."""
     from eventing.store import Store
 
     collection = documents.collect(folder)
     asyncio.run(documents.upload(collection, Store.open(store_url(config))))
     size = sum(map(len, collection.files.values()))
-    say(f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}")
+    told = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
+    click.echo(told, err=quiet)
     for name, reason in collection.skipped.items():
-        say(click.style(f"            not used: {name}: {reason}", fg="yellow"))
+        click.echo(click.style(f"            not used: {name}: {reason}", fg="yellow"), err=quiet)
     return collection.name
 
 
@@ -58,21 +59,20 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
         start_detached(config, sources)
         return
     preflight.check(config)
-    processes.record(config.state, preflight.PLATFORM, os.getpid())
-    try:
-        with _orderly_end():
-            chosen = _with_documents(config, sources)
-            services.start(chosen, progress)
-            asyncio.run(_serve(chosen))
-    except KeyboardInterrupt:
-        say("  platform  stopping")
-    finally:
-        # Whoever asks again to stop must not leave half of it behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        processes.forget(processes.Service(preflight.PLATFORM, os.getpid(), 0.0, config.state))
-        services.stop(config)
-        say("  platform  down")
+    with preflight.claim(config):
+        try:
+            with _orderly_end():
+                chosen = _with_documents(config, sources)
+                services.start(chosen, progress)
+                asyncio.run(_serve(chosen))
+        except KeyboardInterrupt:
+            say("  platform  stopping")
+        finally:
+            # Whoever asks again to stop must not leave half of it behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            services.stop(config)
+            say("  platform  down")
 
 
 @contextlib.contextmanager

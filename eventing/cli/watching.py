@@ -1,0 +1,97 @@
+"""Following a request: as a live picture on a terminal, as plain lines elsewhere, as JSON lines where asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eventing.cli import gateway
+from eventing.cli.asking import Story, lines, say
+from eventing.cli.errors import CommandError, NotRunningError
+
+Look = Callable[[], dict[str, dict[str, Any]]]
+LOOK_EVERY_S = 0.4
+
+
+def follow(url: str, request_id: str, time_limit_s: float, look: Look | None = None, as_json: bool = False) -> Story:
+    """Show every step of a request as it is done, until the request ends.
+
+    Args:
+        look: tells the platform's functions, for the picture; None where there is no platform to ask.
+    """
+    events = gateway.events(f"{url}/research/{request_id}/events", time_limit_s)
+    if as_json:
+        return _as_json(request_id, events)
+    if sys.stdout.isatty():
+        return _as_picture(request_id, events, look)
+    return _as_lines(request_id, events, say)
+
+
+def _as_json(request_id: str, events: Iterator[tuple[str, dict[str, Any]]]) -> Story:
+    def nothing(_: str) -> None:
+        return
+
+    def told() -> Iterator[tuple[str, dict[str, Any]]]:
+        for event, data in events:
+            say(json.dumps({"event": event, **({"state": data} if event == "end" else data)}))
+            yield event, data
+
+    return _as_lines(request_id, told(), nothing)
+
+
+def _as_lines(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], tell: Callable[[str], None]) -> Story:
+    story = Story(request_id)
+    for event, data in events:
+        if event == "end":
+            story.state = data
+            break
+        for line in lines(data, story):
+            tell(line)
+    return story
+
+
+def _as_picture(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], look: Look | None) -> Story:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from eventing.cli.picture import Picture
+    from eventing.workflow import named
+
+    picture = Picture(named("research"))
+    console = Console(highlight=False)
+
+    def seen() -> Iterator[tuple[str, dict[str, Any]]]:
+        for event, data in events:
+            if event != "end":
+                picture.see(data)
+            yield event, data
+
+    with Live(picture, console=console, refresh_per_second=8, transient=True), _looking(picture.processes, look):
+        return _as_lines(
+            request_id, seen(), lambda line: console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
+        )
+
+
+@contextlib.contextmanager
+def _looking(take: Callable[[dict[str, dict[str, Any]]], None], look: Look | None) -> Iterator[None]:
+    """Ask the platform for its processes while the block goes on."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while look is not None and not over.is_set():
+            with contextlib.suppress(CommandError, NotRunningError, KeyError):
+                take(look())
+            over.wait(LOOK_EVERY_S)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(2)

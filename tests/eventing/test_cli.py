@@ -1,0 +1,164 @@
+"""What the command tells: tables, lines, the live picture, and what it says when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from eventing.cli import asking, documents, trails
+from eventing.cli.asking import Story
+from eventing.cli.errors import CommandError
+from eventing.cli.picture import Picture
+from eventing.workflow import named
+
+ROOT = Path(__file__).parents[2]
+
+
+def torpor(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "eventing.cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def event(kind: str, number: int, source: str = "/gateway", cause: int | None = None, **attributes: str) -> dict:
+    base = {"id": f"e{number}", "type": kind, "source": source, "time": "2026-01-01T12:00:00+00:00", "notes": {}}
+    return base | ({"cause": f"e{cause}"} if cause is not None else {}) | attributes
+
+
+COST = {"durationms": "1500", "tokens": "40", "coldstart": "true"}
+STORY = [
+    event("research_requests", 0),
+    event("research_questions", 1, "/agents/planner/plan", 0, part="1", **COST),
+    event("research_questions", 2, "/agents/planner/plan", 0, part="2"),
+    event("summary_ready", 3, "/agents/research_assistant/research", 1, part="1", revision="0", **COST),
+]
+
+
+def shown(picture: Picture) -> str:
+    console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(picture)
+    return console.export_text()
+
+
+def test_the_picture_shows_who_works_on_what_and_what_it_cost():
+    picture = Picture(named("research"), clock=lambda: 0.0)
+    for one in STORY:
+        picture.see(one)
+    picture.processes({"planner": {"instances": 0}, "research-assistant": {"instances": 1}, "validator": {"instances": 0}})
+    lines = {
+        line.strip().split("  ")[1 if line.startswith(("·", "●")) else 0]: line
+        for line in shown(picture).splitlines()
+        if line
+    }
+    text = shown(picture)
+    assert "asleep" in next(line for line in text.splitlines() if "planner" in line)
+    assert "part 2" in next(line for line in text.splitlines() if "research assistant" in line)
+    assert "part 1 (waking)" in next(line for line in text.splitlines() if "validator" in line)
+    assert "80 tokens" in text
+
+
+def test_a_join_is_done_with_all_its_parts_at_once():
+    picture = Picture(named("research"), clock=lambda: 0.0)
+    for number in (1, 2):
+        picture.see(event("validation_passed", number, "/agents/validator/validate", part=str(number)))
+    assert "part 1, part 2" in shown(picture)
+    picture.see(event("research_results", 3, "/agents/aggregator/aggregate", 2, **COST))
+    assert "part 1" not in shown(picture)
+
+
+def test_a_line_tells_agent_part_result_time_tokens_and_waking():
+    story = Story("r")
+    lines = [line for one in STORY for line in asking.lines(one, story)]
+    assert len(lines) == 2 and "woken from zero" in lines[1] and "research_assistant" in lines[1] and "part 1" in lines[1]
+    assert (story.steps, story.tokens, story.wakes) == (2, 80, 2)
+
+
+def test_a_dead_letter_is_told():
+    dead = STORY[1] | {"knativeerrorcode": "422", "reason": "depth: too deep"}
+    assert "given up: research_questions: depth: too deep" in next(iter(asking.lines(dead, Story("r"))))
+
+
+def test_the_trail_takes_foreign_events_without_or_with_a_wrong_time():
+    table = trails.table([STORY[0] | {"time": "soon"}, {k: v for k, v in STORY[1].items() if k != "time"}])
+    assert table.count("research_") == 2
+
+
+def test_a_folder_is_the_same_collection_wherever_it_lies(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "deep").mkdir(parents=True)
+        (tmp_path / folder / "deep" / "note.md").write_text("# One")
+    one, other = (documents.collect(tmp_path / folder) for folder in ("a", "b"))
+    assert one.name == other.name and list(one.files) == ["deep/note.md"]
+    (tmp_path / "b" / "deep" / "note.md").write_text("# Two")
+    assert documents.collect(tmp_path / "b").name != one.name
+
+
+def test_links_that_go_in_circles_end(tmp_path):
+    (tmp_path / "note.md").write_text("text")
+    (tmp_path / "self").symlink_to(tmp_path)
+    (tmp_path / "loop.md").symlink_to(tmp_path / "loop.md")
+    found = documents.collect(tmp_path)
+    assert list(found.files) == ["note.md"] and "loop.md" in found.skipped
+
+
+def test_a_folder_without_a_usable_document_says_why(tmp_path):
+    (tmp_path / "x.exe").write_bytes(b"MZ")
+    with pytest.raises(CommandError, match=r"x\.exe: not one of"):
+        documents.collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("ask", "x", "--depth", "9"), 2, "9 is not in the range 1<=x<=5"),
+        (("ask", "x"), 3, "nobody answers at"),
+        (("ps",), 3, "start the platform with `torpor up`"),
+        (("trail", "no-uuid"), 2, "is not a valid UUID"),
+        (("post", "/absent.json"), 1, "cannot be read: No such file"),
+        (("up", "--sources", "/absent"), 1, "is not there"),
+    ],
+)
+def test_errors_say_what_to_do_with_an_exit_code_and_no_traceback(tmp_path, arguments, code, told):
+    done = torpor(*arguments, TORPOR_STATE=str(tmp_path), TORPOR_PORT="41000")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert told in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+def test_what_is_posted_must_be_a_cloudevent(tmp_path):
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps({"specversion": "1.0", "type": "x"}))
+    done = torpor("post", str(path))
+    assert done.returncode == 1 and "Missing required attributes" in done.stderr
+
+
+def test_a_wrong_port_is_told():
+    done = torpor("ps", TORPOR_PORT="http")
+    assert done.returncode == 1 and "TORPOR_PORT must be a port between 1024 and 65500, got 'http'" in done.stderr
+
+
+def test_the_doctor_finds_a_port_that_is_taken(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = torpor("doctor", TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(port))
+    assert done.returncode == 1 and f"port {port} (gateway) is taken" in done.stdout and "TORPOR_PORT=" in done.stdout
+    assert "✓ Python" in done.stdout
+
+
+def test_the_doctor_finds_a_model_server_that_is_not_there(tmp_path):
+    done = torpor("doctor", TORPOR_STATE=str(tmp_path), TORPOR_PORT="41000", TORPOR_MODEL_URL="http://127.0.0.1:9/v1")
+    assert done.returncode == 1 and "TORPOR_MODEL_URL" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_every_shell(shell):
+    done = torpor("completion", shell)
+    assert done.returncode == 0 and "_TORPOR_COMPLETE" in done.stdout
