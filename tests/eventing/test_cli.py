@@ -50,11 +50,6 @@ def test_the_picture_shows_who_works_on_what_and_what_it_cost():
     for one in STORY:
         picture.see(one)
     picture.processes({"planner": {"instances": 0}, "research-assistant": {"instances": 1}, "validator": {"instances": 0}})
-    lines = {
-        line.strip().split("  ")[1 if line.startswith(("·", "●")) else 0]: line
-        for line in shown(picture).splitlines()
-        if line
-    }
     text = shown(picture)
     assert "asleep" in next(line for line in text.splitlines() if "planner" in line)
     assert "part 2" in next(line for line in text.splitlines() if "research assistant" in line)
