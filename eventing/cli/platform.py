@@ -32,7 +32,17 @@ def progress(what: str, doing: str, share: float | None) -> None:
     same = doing.split(":")[0] == said.split(":")[0]
     if share is None or not same or time.monotonic() - at > 1.0:
         _LAST[what] = (doing, time.monotonic())
-        say(f"  {what:<9} {doing}" + (f"  {share:4.0%}" if share else ""))
+        tell(f"  {what:<9} {doing}" + (f"  {share:4.0%}" if share else ""))
+
+
+def tell(line: str) -> None:
+    """A line; on a terminal one that ends in a share gives way to the next."""
+    if not sys.stdout.isatty():
+        say(line)
+        return
+    passing = line.endswith("%") and not line.endswith("100%")
+    sys.stdout.write(f"\r\x1b[2K{line}" + ("" if passing else "\n"))
+    sys.stdout.flush()
 
 
 def store_url(config: Config) -> str:
@@ -133,7 +143,7 @@ def _pass_on(log: Path, started: subprocess.Popen[bytes], config: Config) -> Non
     with log.open() as said:
         while True:
             if line := said.readline():
-                say(line.rstrip())
+                tell(line.rstrip())
                 if line.startswith("  platform  ready"):
                     return
             elif started.poll() is not None:
