@@ -8,6 +8,7 @@ READY := $(VENV)/.installed
 TOPIC ?= How ready are we for quantum-resistant cryptography?
 DEPTH ?= 2
 SOURCES ?= examples/post-quantum
+export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit lint types imports drift schemas manifests lock up down clean
@@ -27,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 install: $(READY) ## Install everything that is named in requirements.lock
 
 demo: $(READY) ## Research TOPIC (DEPTH questions, from SOURCES) on a platform of its own, from zero to zero
-	@$(BIN)/torpor demo --topic "$(TOPIC)" --depth $(DEPTH) --sources "$(SOURCES)"
+	@$(BIN)/torpor demo --topic "$$TOPIC" --depth "$$DEPTH" --sources "$$SOURCES"
 
 up: $(READY) ## Start the local platform in the background
 	@$(BIN)/torpor up --detach
