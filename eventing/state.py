@@ -79,13 +79,14 @@ def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowS
     ends = sorted((e for e in alive if e.type in workflow.ends), key=lambda e: workflow.ends.index(e.type))
     end = ends[0] if ends else None
     ended = notes(end) if end else {}
-    done = {notes(e).get("part") for e in alive if e.type in ("validation_passed", "part_abandoned")}
+    joined = {event for step in workflow.steps if step.join for event in step.takes}
+    done = {notes(e).get("part") for e in alive if e.type in joined}
     abandoned = {notes(e).get("part") for e in alive if e.type == "part_abandoned"}
     deadline = deadline_of(alive, workflow)
     steps = sorted((s for s in map(_step, alive) if s), key=lambda s: (s.at, s.step, s.part or 0))
     return WorkflowState(
         request_id=request_id,
-        status="running" if end is None else "complete" if end.type == workflow.ends[0] else "failed",
+        status="running" if end is None else "failed" if end.type == workflow.fails else "complete",
         topic=next((t for e in alive if isinstance(t := notes(e).get("topic"), str)), ""),
         events=len(events),
         deadline=deadline.isoformat() if deadline else None,

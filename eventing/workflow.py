@@ -58,9 +58,11 @@ class Step(_Section):
 
 
 class Tracker(_Section):
-    agent: Name
-    answers: tuple[Name, ...]
-    every: Duration
+    """Who folds the events into states; its answer that is in `ends` is how a request fails."""
+
+    agent: Name = "tracker"
+    answers: tuple[Name, ...] = ("workflow_state", "request_failed")
+    every: Duration = timedelta(minutes=5)
 
 
 class Inbox(_Section):
@@ -75,14 +77,15 @@ class Workflow(_Section):
     name: Name
     opens: Name
     ends: tuple[Name, ...] = Field(min_length=1)
-    deadline: Duration
-    budget_tokens: int = Field(ge=1)
+    offers: tuple[Name, ...] = ()  # answers that no step takes and that end nothing: for whoever listens
+    deadline: Duration = timedelta(minutes=30)
+    budget_tokens: int = Field(60_000, ge=1)
     partitions: int = Field(6, ge=1, le=1000)
     delivery: Delivery = Delivery()
     steps: tuple[Step, ...] = Field(min_length=1)
-    tracker: Tracker | None = None
+    tracker: Tracker | None = Tracker()
     inbox: Inbox | None = None
-    dead_letters: Name
+    dead_letters: Name = "agent_errors"
     tracker_dead_letters: Name = "tracker_errors"
 
     @cached_property
@@ -93,6 +96,11 @@ class Workflow(_Section):
             found += [*step.takes, *step.answers]
         found += [*self.ends, *(self.tracker.answers if self.tracker else ())]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def fails(self) -> str | None:
+        """The event by which the tracker ends a request that cannot go on."""
+        return next((event for event in (self.tracker.answers if self.tracker else ()) if event in self.ends), None)
 
     def step_for(self, agent: str, event: str) -> Step | None:
         """The step by which an agent takes an event."""
@@ -175,6 +183,9 @@ def _unknown_events(workflow: Workflow, known: frozenset[str]) -> Iterator[Fault
                         ("steps", step.name, kind),
                         f"{event} has no contract in schemas/; known: {', '.join(sorted(known))}",
                     )
+    for event in workflow.tracker.answers if workflow.tracker else ():
+        if event not in known:
+            yield ("tracker", "answers"), f"{event} has no contract in schemas/; known: {', '.join(sorted(known))}"
 
 
 def _dead_ends(workflow: Workflow) -> Iterator[Fault]:
@@ -185,10 +196,11 @@ def _dead_ends(workflow: Workflow) -> Iterator[Fault]:
         yield ("opens",), f"{workflow.opens} opens a request, but no step takes it"
     for step in workflow.steps:
         for event in step.answers:
-            if event not in taken and event not in workflow.ends:
+            if event not in taken and event not in workflow.ends and event not in workflow.offers:
                 yield (
                     ("steps", step.name, "answers"),
-                    f"{event} is answered, but no step takes it and it is no end: name it in `ends`, or in a step's `takes`",
+                    f"{event} is answered, but no step takes it and it is no end: name it in `ends`, in a step's `takes`, "
+                    "or in `offers` where it is for somebody else",
                 )
         for event in step.takes:
             if event not in made:
@@ -199,6 +211,12 @@ def _dead_ends(workflow: Workflow) -> Iterator[Fault]:
     for end in workflow.ends:
         if end not in made:
             yield ("ends",), f"{end} ends a request, but nothing answers with it"
+    if workflow.tracker and not workflow.fails:
+        told = " or ".join(event for event in workflow.tracker.answers if event != "workflow_state") or "request_failed"
+        yield ("ends",), f"no end says that a request failed: add {told}, which the tracker answers with"
+    for offer in workflow.offers:
+        if offer not in made:
+            yield ("offers",), f"{offer} is offered, but no step answers with it"
 
 
 def _takers(workflow: Workflow) -> Iterator[Fault]:

@@ -1,9 +1,15 @@
 """The vocabulary: one frozen model per event, and the JSON Schemas made from them.
 
 Forbidden here: anything but pydantic; a contract knows no transport, no agent and no clock.
+A project's own `schemas/` folder (without an __init__.py) lies under the same name: `from schemas.letters import Letter`.
 """
 
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)
+
 from schemas.contract import Contract, UnknownEventError, contract_for, events
+from schemas.requests import RequestFailed
 from schemas.research import (
     Claim,
     PartAbandoned,
@@ -27,6 +33,7 @@ __all__ = [
     "Contract",
     "PartAbandoned",
     "Passage",
+    "RequestFailed",
     "RequestMetadata",
     "ResearchComplete",
     "ResearchFailed",

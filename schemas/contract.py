@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import sys
 from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 _CONTRACTS: dict[str, type[Contract]] = {}
+OWN_MODULES = frozenset({"contract", "evolution", "export", "gateway", "requests", "research"})  # names that are taken
+_NO_CONTRACTS = frozenset({"contract", "evolution", "export"})
 
 
 class UnknownEventError(LookupError):
@@ -15,6 +20,14 @@ class UnknownEventError(LookupError):
 
     def __init__(self, event: str) -> None:
         super().__init__(f"no contract for the event {event!r}; known are: {', '.join(sorted(_CONTRACTS))}")
+
+
+class DuplicateEventError(TypeError):
+    """Two contracts for one event."""
+
+    def __init__(self, event: str, first: type[Contract]) -> None:
+        where = f"{first.__module__}.{first.__qualname__}"
+        super().__init__(f"the event {event!r} has a contract already, {where}: name another event")
 
 
 class Contract(BaseModel):
@@ -34,6 +47,9 @@ class Contract(BaseModel):
     def __init_subclass__(cls, event: str = "", version: int = 1, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if event:
+            other = _CONTRACTS.get(event)
+            if other and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise DuplicateEventError(event, other)
             cls.event, cls.version = event, version
             _CONTRACTS[event] = cls
 
@@ -49,12 +65,19 @@ def contract_for(event: str) -> type[Contract]:
     Raises:
         UnknownEventError: when no contract is registered for it.
     """
-    try:
-        return _CONTRACTS[event]
-    except KeyError:
-        raise UnknownEventError(event) from None
+    found = _CONTRACTS.get(event) or events().get(event)
+    if found is None:
+        raise UnknownEventError(event)
+    return found
 
 
 def events() -> dict[str, type[Contract]]:
-    """Every registered contract by the type of its event."""
+    """Every contract by the type of its event, those of a project's own `schemas/` included."""
+    for name in modules():
+        importlib.import_module(f"schemas.{name}")
     return dict(sorted(_CONTRACTS.items()))
+
+
+def modules() -> list[str]:
+    """The modules of `schemas` that may hold contracts."""
+    return [m.name for m in pkgutil.iter_modules(sys.modules["schemas"].__path__) if m.name not in _NO_CONTRACTS]

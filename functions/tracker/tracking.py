@@ -12,7 +12,7 @@ from eventing import ids, telemetry
 from eventing.envelope import Event
 from eventing.runtime import Runtime
 from eventing.state import deadline_of, fold, is_dead_letter, notes
-from schemas import Contract, RequestMetadata, ResearchFailed, WorkflowState
+from schemas import Contract, RequestMetadata, WorkflowState, contract_for
 
 TICK = "dev.knative.sources.ping"
 _HARMLESS = ("StepConflictError",)  # somebody else's copy was refused; the request itself goes on
@@ -59,16 +59,21 @@ class Tracker:
         return count
 
     async def end(self, request_id: UUID, events: list[Event], reason: str) -> None:
-        """End a request with `research_failed`, unless it has ended otherwise."""
+        """End a request with the workflow's failure, unless it has ended otherwise."""
+        kind = self._runtime.workflow.fails
+        if kind is None:
+            return
         opening = next((notes(e) for e in events if e.type == self._runtime.workflow.opens), {})
         topic = opening.get("topic")
-        failed = ResearchFailed(
-            request_id=request_id,
-            topic=topic[:2000] if isinstance(topic, str) else "",
-            reason=reason[:2000],
-            metadata=_metadata(opening.get("metadata")),
+        failed = contract_for(kind).model_validate(
+            {
+                "request_id": request_id,
+                "topic": topic[:2000] if isinstance(topic, str) else "",
+                "reason": reason[:2000],
+                "metadata": _metadata(opening.get("metadata")),
+            }
         )
-        event = self._event(failed, ids.named_id(request_id, ResearchFailed.event))
+        event = self._event(failed, ids.named_id(request_id, kind))
         if await self._runtime.steps.end(request_id, event):
             await self._runtime.publisher.publish(event)
 
