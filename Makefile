@@ -11,7 +11,7 @@ SOURCES ?= examples/post-quantum
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint types imports drift schemas manifests lock up down clean
+.PHONY: help install demo test unit lint types imports drift schemas manifests apis lock up down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,12 +54,16 @@ imports: $(READY) ## Who may import whom
 drift: $(READY) ## Whether everything generated agrees with its source
 	@$(BIN)/python -m schemas.export --check
 	@$(BIN)/python -m eventing.manifests --check
+	@$(BIN)/python -m eventing.apis --check
 
 schemas: $(READY) ## Write the JSON Schemas from the contracts
 	@$(BIN)/python -m schemas.export
 
 manifests: $(READY) ## Write the Kafka and Knative resources from the workflow files
 	@$(BIN)/python -m eventing.manifests
+
+apis: $(READY) ## Write OpenAPI, AsyncAPI and the diagrams from contracts, routes and workflow files
+	@$(BIN)/python -m eventing.apis
 
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

@@ -110,7 +110,7 @@ def failed(name: str, error: Exception, event: Event | None) -> Response:
         content = error.problem()
     else:
         content = {"title": type(error).__name__, "status": status, "detail": str(error)}
-    reason = quote(str(error)[:500], safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")[:900]
+    reason = quote(str(error)[:500], safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")[:900].strip()
     return problem(content, {"Kne-Failedstep": name, "Kne-Reason": reason, "Kne-Error": type(error).__name__})
 
 

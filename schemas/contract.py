@@ -15,6 +15,11 @@ OWN_MODULES = frozenset({"contract", "evolution", "export", "gateway", "requests
 _NO_CONTRACTS = frozenset({"contract", "evolution", "export"})
 
 
+def whole(value: Any) -> Any:
+    """A JSON number without a fraction as the integer that it is: JSON Schema takes 2.0 for one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class UnknownEventError(LookupError):
     """No contract is registered for an event type."""
 

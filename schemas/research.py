@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from schemas.contract import Contract
+from schemas.contract import Contract, whole
 
 Part = Annotated[int, Field(ge=1, le=5, description="which part of the request, counted from 1")]
 Parts = Annotated[int, Field(ge=1, le=5, description="how many parts the request has")]
 Revision = Annotated[int, Field(ge=0, le=9, description="how often the part was revised")]
+Depth = Annotated[int, Field(ge=1, le=5, description="how many sub-questions"), BeforeValidator(whole)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
@@ -35,7 +36,7 @@ class ResearchQuery(Contract, event="research_requests"):
     """A question to be researched."""
 
     topic: str = Field(min_length=1, max_length=2_000)
-    depth: int = Field(ge=1, le=5, description="how many sub-questions")
+    depth: Depth
     metadata: RequestMetadata = RequestMetadata()
 
 

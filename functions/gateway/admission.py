@@ -6,14 +6,15 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from eventing import ids, telemetry
 from eventing.adapter import faults, validated
 from eventing.envelope import Event, from_json, to_json
 from eventing.errors import ContractError, EventingError
 from eventing.runtime import Runtime
-from schemas import RequestMetadata, ResearchQuery
+from schemas import ResearchQuery
+from schemas.gateway import ResearchRequest
 
 
 class RequestTakenError(EventingError):
@@ -24,17 +25,6 @@ class RequestTakenError(EventingError):
 
 class NotJSONError(EventingError):
     status, title = 400, "Not JSON"
-
-
-class ResearchRequest(BaseModel):
-    """What a person or a foreign producer sends; fields that are not known are refused."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    request_id: UUID | None = None
-    topic: str = Field(min_length=1, max_length=2_000)
-    depth: int = Field(2, ge=1, le=5)
-    metadata: RequestMetadata = RequestMetadata()
 
 
 def parsed(body: bytes) -> ResearchRequest:
@@ -76,7 +66,8 @@ async def admit_event(event: Event, runtime: Runtime) -> UUID:
     query = validated(event, ResearchQuery)
     assert isinstance(query, ResearchQuery)
     kept = {name: event.get(name) for name in ("traceparent", "tracestate", "targetversion", "deadline") if event.get(name)}
-    event.moment("deadline")
+    for name in ("time", "deadline"):
+        event.moment(name)
     return await publish(query, kept, runtime)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from functools import cache
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from eventing import ids, telemetry
+from eventing.apis import OPENAPI, routes
 from eventing.envelope import from_request
 from eventing.errors import UnsupportedMediaTypeError
 from eventing.function import answer_standing, body_of, failed, problem
@@ -22,26 +22,6 @@ from eventing.state import notes
 from functions.gateway import admission, reading
 
 BODY_BYTES = 256 * 1024
-_ID = r"(?P<id>[0-9a-fA-F-]{36})"
-_ROUTES = {
-    ("POST", re.compile("/research/?")): "ask",
-    ("GET", re.compile(f"/research/{_ID}")): "state",
-    ("GET", re.compile(f"/research/{_ID}/events")): "progress",
-    ("GET", re.compile(f"/research/{_ID}/trail")): "trail",
-    ("GET", re.compile(f"/report/{_ID}")): "report",
-    ("POST", re.compile("/intake")): "intake",
-    ("POST", re.compile("/")): "event",
-    ("GET", re.compile("/")): "index",
-}
-_INDEX = """Torpor takes research requests.
-
-  POST /research               {"topic": "...", "depth": 2, "metadata": {"email": "me@example.org"}} -> 202, request_id
-  GET  /research/ID            where the request stands
-  GET  /research/ID/events     its progress, as server-sent events
-  GET  /research/ID/trail      every event of it, with ids, times and causes
-  GET  /report/ID              the report
-  POST /                       a CloudEvent of type research_requests, binary or structured
-"""
 
 telemetry.start("gateway", os.environ)
 
@@ -57,11 +37,11 @@ async def function(request: Request) -> Response:
     if (standing := answer_standing(request)) is not None:
         return standing
     allowed = []
-    for (method, pattern), name in _ROUTES.items():
-        if match := pattern.fullmatch(request.url.path):
-            if request.method == method:
-                return await _answered(name, request, match.groupdict().get("id", ""))
-            allowed.append(method)
+    for route in routes.ROUTES:
+        if match := route.pattern.fullmatch(request.url.path.rstrip("/") or "/"):
+            if request.method == route.method:
+                return await _answered(route.name, request, match.groupdict().get("id", ""))
+            allowed.append(route.method)
     if allowed:
         return problem(
             {"title": "Method not allowed", "status": 405, "detail": f"{request.url.path} takes {', '.join(allowed)}"},
@@ -135,7 +115,16 @@ async def _report(_: Request, request_id: str) -> Response:
 
 
 async def _index(_: Request, __: str) -> Response:
-    return Response(_INDEX, media_type="text/plain")
+    return Response(routes.index(), media_type="text/plain")
+
+
+@cache
+def _description() -> bytes:
+    return OPENAPI.read_bytes()
+
+
+async def _openapi(_: Request, __: str) -> Response:
+    return Response(_description(), media_type="application/json")
 
 
 _HANDLERS = {
@@ -146,5 +135,6 @@ _HANDLERS = {
     "trail": _trail,
     "progress": _progress,
     "report": _report,
+    "openapi": _openapi,
     "index": _index,
 }

@@ -1,0 +1,83 @@
+"""Every route of the gateway: the gateway routes by this table, and its OpenAPI description is made from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from schemas import ResearchQuery, WorkflowState
+from schemas.gateway import Accepted, ResearchRequest, TrailEvent
+
+JSON = "application/json"
+STRUCTURED = "application/cloudevents+json"
+_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+# What can be wrong with a body that is taken in; 503: the broker or the bucket did not take it, nothing is half done.
+_INTAKE = (400, 409, 413, 422, 503)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route; `name` is its handler's and its operation's."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    status: int
+    answer: str  # what the answer is, in words
+    media: str | None = None
+    model: Any = None  # the type of a JSON answer
+    body: Any = None  # the type of what is sent; of an event's data where `body_media` is that of an event
+    body_media: str = JSON
+    problems: tuple[int, ...] = ()
+    tag: str = "requests"
+    headers: tuple[str, ...] = ()  # of a CloudEvent in binary mode, where it can come in no other
+    note: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What a path of this route matches; `{id}` is a UUID."""
+        return re.compile(self.path.replace("{id}", f"(?P<id>{_UUID})"))
+
+
+ROUTES = (
+    Route(
+        "ask", "POST", "/research", "Ask for a report", 202, "taken; where it will be found", JSON, Accepted,
+        body=ResearchRequest, problems=(*_INTAKE, 415),
+        note="The same body with the same request_id is the same request, however often it is sent.",
+    ),
+    Route(
+        "state", "GET", "/research/{id}", "Where a request stands", 200, "the state", JSON, WorkflowState, problems=(404, 503),
+    ),
+    Route(
+        "progress", "GET", "/research/{id}/events", "Its progress, as server-sent events", 200,
+        "a stream: one message an event, at last one named `end` with the state", "text/event-stream", problems=(404, 503),
+        note="A client that comes back with Last-Event-ID goes on where it was.",
+    ),
+    Route(
+        "trail", "GET", "/research/{id}/trail", "Every event of it, with ids, times and causes", 200, "the events, by time",
+        JSON, list[TrailEvent], problems=(404, 503),
+    ),
+    Route("report", "GET", "/report/{id}", "The report", 200, "a page", "text/html", problems=(404, 503)),
+    Route(
+        "event", "POST", "/", "Ask by a CloudEvent of the type that opens a request", 202, "taken; where it will be found",
+        JSON, Accepted, body=ResearchQuery, body_media=STRUCTURED, problems=(*_INTAKE, 415),
+        note="Described is the structured mode; the binary mode (ce-* headers, the data as body) is taken as well.",
+    ),
+    Route(
+        "intake", "POST", "/intake", "A plain record of the inbox topic, brought by its KafkaSource", 204, "taken",
+        body=ResearchRequest, problems=(*_INTAKE, 415), tag="platform",
+        headers=("ce-specversion", "ce-id", "ce-source", "ce-type"),
+    ),
+    Route("openapi", "GET", "/openapi.json", "This description", 200, "an OpenAPI 3.1 document", JSON, tag="platform"),
+    Route("index", "GET", "/", "The routes, for people", 200, "one line a route", "text/plain", tag="platform"),
+)  # fmt: skip
+
+
+def index() -> str:
+    """The routes as text, one line each."""
+    lines = [f"  {route.method:<5} {route.path:<24} {route.summary}" for route in ROUTES]
+    return "\n".join(["Torpor takes research requests.", "", *lines, ""])
