@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from eventing import ids, telemetry
+from eventing import ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, WrongAnswerError
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
+from eventing.stalls import ALARM
 from eventing.workflow import Step
 from schemas import Contract, contract_for
+
+STEP_FAILED = "step_failed"  # in a request's trail alone; it is published nowhere
 
 
 class Models(Protocol):
@@ -92,6 +96,26 @@ class Adapter:
             return await self.runtime.steps.perform(key, ids.digest(event), lambda: run.answers(data))
         except _Over:
             return "over"
+        except AgentError as error:
+            await self._tell(key, error)
+            raise
+
+    async def _tell(self, key: StepKey, error: AgentError) -> None:
+        """Note a failure in the request's trail, each reason once, so that whoever follows the request sees it at once."""
+        part = {} if key.part is None else {"part": str(key.part)}
+        attributes = {
+            "specversion": "1.0",
+            "id": ids.named_id(key.request_id, f"{key} failed: {error}"),
+            "source": f"/agents/{self.agent.name}/{key.step}",
+            "type": STEP_FAILED,
+            "time": self.runtime.clock().isoformat(),
+            "requestid": str(key.request_id),
+            "retried": "true" if error.status >= 500 else "false",
+            **part,
+        }
+        with contextlib.suppress(EventingError):
+            reason = json.dumps({"reason": str(error)[:1500]}).encode()
+            await self.runtime.journal.record(key.request_id, Event(attributes, reason))
 
 
 @dataclass
@@ -173,27 +197,42 @@ class _Run:
 
     async def _handled(self, data: Any, ctx: Context) -> Sequence[Contract]:
         agent = self.adapter.agent
-        limit = self.runtime.time_limit_s
         try:
-            answered = await asyncio.wait_for(agent(data, ctx), limit)
-        except TimeoutError as error:
-            raise AgentError(f"agent {agent.name} did not finish step {self.step.name} within {limit:g} s") from error
+            answered = await self._in_time(agent(data, ctx))
         except Exception as error:
             if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
                 raise
-            raise AgentError(f"agent {agent.name} raised {type(error).__name__}: {error} ({_raised_at(error)})") from error
+            at = places.of_error(error)
+            raise AgentError(f"agent {agent.name} raised {type(error).__name__}: {error} ({at})") from error
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
                 allowed = ", ".join(self.step.answers) or "nothing"
                 raise WrongAnswerError(
-                    f"agent {agent.name} answered {type(answer).__name__}; {self.step.name} may answer {allowed}"
+                    f"agent {agent.name} answered {type(answer).__name__} ({places.of_function(agent.handler)}); "
+                    f"{self.step.name} may answer {allowed}"
                 )
         if len(found) > (self.step.fan_out or 1):
             raise WrongAnswerError(
                 f"agent {agent.name} gave {len(found)} answers; {self.step.name} may give {self.step.fan_out or 1}"
             )
         return found
+
+    async def _in_time(self, handling: Coroutine[Any, Any, Any]) -> Any:
+        """What the handler answers. One that does not stop when it is told to is left behind."""
+        agent, limit = self.adapter.agent, self.runtime.time_limit_s
+        with ALARM.watching(agent.name, limit):
+            task = asyncio.ensure_future(handling)
+            try:
+                done, _ = await asyncio.wait({task}, timeout=limit)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+            if done:
+                return task.result()
+            at = places.of_task(task) or places.of_function(agent.handler)
+            task.cancel()
+        raise AgentError(f"agent {agent.name} did not finish step {self.step.name} within {limit:g} s: it waits at {at}")
 
     def _events(self, answered: Sequence[Contract], ctx: Context, deadline: datetime, duration_ms: int) -> list[Event]:
         left = max(0, ctx.budget_tokens - ctx.llm.usage.tokens)
@@ -231,13 +270,6 @@ def _event(answer: Contract, event_id: str, common: dict[str, str]) -> Event:
         if (value := getattr(answer, name, None)) is not None:
             own[name] = str(value)
     return Event({**common, **own}, answer.model_dump_json().encode())
-
-
-def _raised_at(error: BaseException) -> str:
-    step = error.__traceback__
-    while step and step.tb_next:
-        step = step.tb_next
-    return f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}" if step else "unknown place"
 
 
 __all__ = ["Adapter", "EventingError", "Models", "faults", "validated"]

@@ -117,6 +117,7 @@ class Agent:
     takes: tuple[type[Contract], ...]
     answers: tuple[type[Contract], ...]
     joins: bool
+    many: bool = False  # it may answer with several events
 
     async def __call__(self, event: Any, ctx: Context) -> Any:
         return await self.handler(event, ctx)
@@ -141,8 +142,8 @@ def agent(name: str) -> Callable[[Handler], Agent]:
         if len(parameters) != 2 or parameters[0] not in hints or "return" not in hints:
             raise WorkflowError(f"{where}: write it as `async def handle(event: Contract, ctx: Context) -> Contract`")
         takes, joins = _contracts(hints[parameters[0]], where)
-        answers, _ = _contracts(hints["return"], where)
-        return Agent(name, handler, takes, answers, joins)
+        answers, many = _contracts(hints["return"], where)
+        return Agent(name, handler, takes, answers, joins, many)
 
     return register
 

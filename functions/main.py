@@ -7,6 +7,7 @@ from eventing import Agent
 from eventing.errors import ConfigurationError
 from eventing.function import serve
 from eventing.runtime import Runtime
+from eventing.stalls import ALARM
 from inference.client import from_environment
 
 
@@ -20,4 +21,5 @@ def _agent(name: str) -> Agent:
         ) from error
 
 
+ALARM.arm()
 function = serve(_agent(os.environ.get("TORPOR_AGENT", "")), Runtime(os.environ), from_environment(os.environ))

@@ -53,6 +53,10 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
         )
         return
     place = event["source"].split("/")
+    if event["type"] == "step_failed":
+        again = "; it will be tried again" if event.get("retried") == "true" else ""
+        yield click.style(f"{clock(event)}  {event.get('notes', {}).get('reason', 'a step failed')}{again}", fg="yellow")
+        return
     if len(place) != 4 or "durationms" not in event:
         return
     seconds, tokens = int(event["durationms"]) / 1000, int(event.get("tokens", 0))

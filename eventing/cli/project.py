@@ -5,19 +5,36 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from eventing import project as projects
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config, Ports
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-
 
 def root(start: Path | None = None) -> Path:
-    """The folder that holds `functions/`: here, above here, or where this package is."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "functions").is_dir() and any((folder / "functions").glob("*/func.yaml")):
-            return folder
-    return _PACKAGE
+    """The project's folder: here, above here, or where this package is, with its own agents."""
+    return projects.root((start or Path.cwd()).resolve()) or projects.PACKAGE
+
+
+def workflow(project: Path) -> Path | None:
+    """The project's own workflow file, or the one that TORPOR_WORKFLOW names; None for the package's `research`.
+
+    Raises:
+        CommandError: when there are several to choose from, or agents and none.
+    """
+    if named := os.environ.get("TORPOR_WORKFLOW"):
+        return Path(named).absolute() if named.endswith((".yaml", ".yml")) else None
+    if project == projects.PACKAGE:
+        return None
+    found = projects.workflow_files(project)
+    if len(found) > 1:
+        raise CommandError(f"{project} has several workflows: {_names(found)}; choose with TORPOR_WORKFLOW={found[0].name}")
+    if not found:
+        raise CommandError(f"{project} has functions/ and no workflow file beside it; `torpor new workflow NAME` makes one")
+    return found[0]
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(path.name for path in paths)
 
 
 def config() -> Config:
@@ -26,11 +43,15 @@ def config() -> Config:
     Raises:
         CommandError: when a port is no port.
     """
-    project = Path(os.environ["TORPOR_PROJECT"]) if "TORPOR_PROJECT" in os.environ else root()
-    state = Path(os.environ.get("TORPOR_STATE") or project / ".torpor")
+    project = Path(os.environ["TORPOR_PROJECT"]).resolve() if "TORPOR_PROJECT" in os.environ else root()
+    own = workflow(project)
+    installed = project == projects.PACKAGE and not projects.is_checkout()
+    state = Path(os.environ.get("TORPOR_STATE") or (Path.cwd() if installed else project) / ".torpor")
     return Config(
         project=project,
-        manifests=_PACKAGE / "eventing" / "manifests" / "research",
+        manifests=project / "manifests" / own.stem if own else projects.PACKAGE / "eventing" / "manifests" / "research",
+        workflow=own,
+        brought=projects.brought(project),
         state=state.absolute(),
         ports=_ports(),
         store_url=os.environ.get("TORPOR_STORE") or None,

@@ -40,6 +40,8 @@ class Config:
     store_url: str | None = None  # None: the folder state/bucket
     model_url: str | None = None  # None: the embedded model; else an OpenAI-compatible base URL
     idle_seconds: float = 10.0
+    workflow: Path | None = None  # a project's own workflow file; None: the package's `research`
+    brought: tuple[Path, ...] = ()  # folders of functions that the package adds to the project's own
     settings: dict[str, str] = field(default_factory=dict)  # handed to every function as TORPOR_SETTING_<NAME>
 
     @property

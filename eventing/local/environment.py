@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from eventing import project
 from eventing.local.config import Config
 from eventing.local.resources import Function
 
@@ -23,5 +24,10 @@ def of_platform(config: Config) -> dict[str, str]:
         "TORPOR_SMTP": f"smtp://127.0.0.1:{config.ports.smtp}",
         "TORPOR_MAIL_FROM": "torpor@localhost",
         "TORPOR_PUBLIC_URL": f"http://localhost:{config.ports.gateway}",
+        "PYTHONFAULTHANDLER": "1",  # a process that must be ended says where it was
     }
+    if config.workflow:
+        told["TORPOR_WORKFLOW"] = str(config.workflow)
+    if project.is_checkout() and config.project != project.PACKAGE:
+        told["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.PACKAGE), os.environ.get("PYTHONPATH")]))
     return told | {f"TORPOR_SETTING_{name.upper()}": value for name, value in config.settings.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from eventing.local import forms
 from eventing.local.errors import ManifestError
 from eventing.local.filters import FilterError, trigger_filter
 from eventing.local.resources import Broker, Delivery, Function, KafkaSource, PingSource, Resources, Sink, Trigger
+from eventing.project import PACKAGE
 
 _F = TypeVar("_F", bound=BaseModel)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -28,13 +29,13 @@ _API: dict[str, tuple[str, type[BaseModel]]] = {
 }
 
 
-def load(manifests: Path, functions: Path) -> Resources:
-    """Every resource of `manifests/*.yaml` and every function of `functions/*/func.yaml`.
+def load(manifests: Path, functions: Path, brought: Sequence[Path] = ()) -> Resources:
+    """Every resource of `manifests/*.yaml`, every function of `functions/*/func.yaml` and of the folders `brought`.
 
     Raises:
         ManifestError: naming file, resource and field.
     """
-    found = _functions(functions)
+    found = _functions(functions, brought)
     return _Loader(list(_documents(manifests)), found).resources()
 
 
@@ -90,9 +91,9 @@ def _formed(form: type[_F], content: Any, where: str, under: str) -> _F:
         raise ManifestError(f"{where}: {under}{path}: {why}".replace(": .", ": ")) from None
 
 
-def _functions(folder: Path) -> dict[str, Function]:
+def _functions(folder: Path, brought: Sequence[Path] = ()) -> dict[str, Function]:
     found: dict[str, Function] = {}
-    for file in sorted(folder.glob("*/func.yaml")):
+    for file in [*sorted(folder.glob("*/func.yaml")), *(one / "func.yaml" for one in brought)]:
         content = next(iter(_parsed(file)), None)
         form = _formed(forms.FuncYaml, content, str(file), "")
         if form.name in found:
@@ -100,6 +101,9 @@ def _functions(folder: Path) -> dict[str, Function]:
         scale, limits = form.deploy.options.scale, form.deploy.options.resources.limits
         # `{{ secret:... }}` and the like are the cluster's; here the platform's own environment stands in.
         environ = {e.name: e.value for e in form.run.envs if e.name and e.value is not None and "{{" not in e.value}
+        source = environ.get("FUNCTION_SOURCE", "")
+        if source and not (folder.parent / source).exists() and (PACKAGE / source).is_file():
+            environ["FUNCTION_SOURCE"] = str(PACKAGE / source)  # of an installed package, not copied into the project
         found[form.name] = Function(form.name, environ, limits.concurrency, scale.min, scale.max)
     return found
 

@@ -47,7 +47,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         KafkaUnavailableError: when topics cannot be created, or a consumer can go on no more.
         ServiceError: when a port is taken.
     """
-    resources = load(config.manifests, config.project / "functions")
+    resources = load(config.manifests, config.project / "functions", config.brought)
     for name in await asyncio.to_thread(instance.end_leftovers, config.state):
         progress(_PORT, f"ended function process {name}, left by a platform that was killed", None)
     made = await asyncio.to_thread(kafka.create_topics, config.bootstrap, resources.topics)

@@ -9,7 +9,7 @@ import yaml
 from eventing.manifests import resources
 from eventing.workflow import Workflow
 
-HEADER = "# Generated from eventing/workflows/{name}.yaml by `make manifests`; change that file, not this one.\n"
+HEADER = "# Generated from {source} by `{by}`; change that file, not this one.\n"
 
 
 def topics(workflow: Workflow) -> list[str]:
@@ -46,15 +46,15 @@ def _sources(workflow: Workflow) -> list[resources.Resource]:
     return found
 
 
-def files(workflow: Workflow) -> dict[str, str]:
-    """File name -> YAML text of all resources of the workflow."""
+def files(workflow: Workflow, source: str = "", by: str = "make manifests") -> dict[str, str]:
+    """File name -> YAML text of all resources of the workflow; `source` is its file, `by` what generates."""
     kinds = {
         "topics.yaml": _topics(workflow),
         "brokers.yaml": _brokers(workflow),
         "triggers.yaml": _triggers(workflow),
         "sources.yaml": _sources(workflow),
     }
-    header = HEADER.format(name=workflow.name)
+    header = HEADER.format(source=source or f"eventing/workflows/{workflow.name}.yaml", by=by)
     return {name: header + _yaml(found) for name, found in kinds.items() if found}
 
 

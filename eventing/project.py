@@ -1,0 +1,44 @@
+"""What makes a folder a project: functions/ with agents, schemas/ with contracts, and one workflow file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]  # where the rooms are: the repository, or the site-packages of an installation
+BROUGHT = ("gateway", "tracker")  # what every workflow has; a project may have its own instead
+_KEYS = (re.compile(r"^opens:", re.MULTILINE), re.compile(r"^steps:", re.MULTILINE))
+
+
+def is_checkout() -> bool:
+    """Whether the package runs from its repository, and was not installed from a wheel."""
+    return (PACKAGE / "pyproject.toml").is_file()
+
+
+def root(start: Path) -> Path | None:
+    """The project's folder: `start`, or the nearest above it that has agents or a workflow file."""
+    for folder in (start, *start.parents):
+        if any((folder / "functions").glob("*/func.yaml")) or workflow_files(folder):
+            return folder
+    return None
+
+
+def workflow_files(folder: Path) -> list[Path]:
+    """Every YAML file right in the folder that opens something and has steps."""
+    found = []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if all(key.search(text) for key in _KEYS):
+            found.append(path)
+    return found
+
+
+def brought(project: Path) -> tuple[Path, ...]:
+    """The folders of those functions that the package brings to a project of somebody's own."""
+    if project == PACKAGE:
+        return ()
+    own = PACKAGE / "functions"
+    return tuple(own / name for name in BROUGHT if not (project / "functions" / name / "func.yaml").is_file())
