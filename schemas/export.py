@@ -27,6 +27,7 @@ def rendered() -> dict[str, str]:
     return {
         f"{name}.v{contract.version}.json": json.dumps(json_schema(contract), indent=2, sort_keys=True) + "\n"
         for name, contract in events().items()
+        if contract.__module__.startswith("schemas.")
     }
 
 

@@ -50,6 +50,10 @@ ROUTES = (
         note="The same body with the same request_id is the same request, however often it is sent.",
     ),
     Route(
+        "opening", "GET", "/research", "The JSON Schema of what is asked with", 200, "a JSON Schema", "application/schema+json",
+        dict[str, Any],
+    ),
+    Route(
         "state", "GET", "/research/{id}", "Where a request stands", 200, "the state", JSON, WorkflowState, problems=(404, 503),
     ),
     Route(
@@ -60,6 +64,10 @@ ROUTES = (
     Route(
         "trail", "GET", "/research/{id}/trail", "Every event of it, with ids, times and causes", 200, "the events, by time",
         JSON, list[TrailEvent], problems=(404, 503),
+    ),
+    Route(
+        "answer", "GET", "/research/{id}/answer", "What it ended with: the data of its last event", 200, "the data", JSON,
+        dict[str, Any], problems=(404, 503),
     ),
     Route("report", "GET", "/report/{id}", "The report", 200, "a page", "text/html", problems=(404, 503)),
     Route(

@@ -6,15 +6,15 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from eventing import ids, telemetry
 from eventing.adapter import faults, validated
 from eventing.envelope import Event, from_json, to_json
 from eventing.errors import ContractError, EventingError
 from eventing.runtime import Runtime
-from schemas import ResearchQuery
-from schemas.gateway import ResearchRequest
+from functions.gateway import opening
+from schemas import Contract
 
 
 class RequestTakenError(EventingError):
@@ -27,8 +27,8 @@ class NotJSONError(EventingError):
     status, title = 400, "Not JSON"
 
 
-def parsed(body: bytes) -> ResearchRequest:
-    """The request in a JSON body.
+def parsed(body: bytes, runtime: Runtime) -> BaseModel:
+    """The request in a JSON body, as the workflow's opening contract has it.
 
     Raises:
         NotJSONError: when it is no JSON.
@@ -39,19 +39,20 @@ def parsed(body: bytes) -> ResearchRequest:
     except ValueError as error:
         raise NotJSONError(f"the body is no JSON: {error}") from None
     try:
-        return ResearchRequest.model_validate_json(body)
+        return opening.asked(opening.contract(runtime)).model_validate_json(body)
     except ValidationError as error:
         raise ContractError("the request breaks its contract", faults(error)) from error
 
 
-async def admit(request: ResearchRequest, runtime: Runtime, request_id: UUID | None = None) -> UUID:
+async def admit(request: BaseModel, runtime: Runtime, request_id: UUID | None = None) -> UUID:
     """Publish a request's opening event, once; its request id.
 
     Raises:
         RequestTakenError: when its id belongs to another request.
     """
-    chosen = request.request_id or request_id or uuid4()
-    query = ResearchQuery(request_id=chosen, topic=request.topic, depth=request.depth, metadata=request.metadata)
+    given = dict(request)
+    given["request_id"] = given["request_id"] or request_id or uuid4()
+    query = opening.contract(runtime).model_validate(given)
     return await publish(query, {}, runtime)
 
 
@@ -63,15 +64,14 @@ async def admit_event(event: Event, runtime: Runtime) -> UUID:
     """
     if event.type != runtime.workflow.opens:
         raise ContractError(f"the gateway takes events of type {runtime.workflow.opens}, got {event.type[:80]!r}")
-    query = validated(event, ResearchQuery)
-    assert isinstance(query, ResearchQuery)
+    query = validated(event, opening.contract(runtime))
     kept = {name: event.get(name) for name in ("traceparent", "tracestate", "targetversion", "deadline") if event.get(name)}
     for name in ("time", "deadline"):
         event.moment(name)
     return await publish(query, kept, runtime)
 
 
-async def publish(query: ResearchQuery, kept: dict[str, str], runtime: Runtime) -> UUID:
+async def publish(query: Contract, kept: dict[str, str], runtime: Runtime) -> UUID:
     """Store the opening event unless it is there, then publish what is stored."""
     now = runtime.clock()
     data = query.model_dump_json(exclude_none=True).encode()

@@ -19,7 +19,7 @@ from eventing.errors import UnsupportedMediaTypeError
 from eventing.function import answer_standing, body_of, failed, problem
 from eventing.runtime import Runtime
 from eventing.state import notes
-from functions.gateway import admission, reading
+from functions.gateway import admission, opening, reading
 
 BODY_BYTES = 256 * 1024
 
@@ -37,8 +37,9 @@ async def function(request: Request) -> Response:
     if (standing := answer_standing(request)) is not None:
         return standing
     allowed = []
+    path = _path(request.url.path.rstrip("/") or "/")
     for route in routes.ROUTES:
-        if match := route.pattern.fullmatch(request.url.path.rstrip("/") or "/"):
+        if match := route.pattern.fullmatch(path):
             if request.method == route.method:
                 return await _answered(route.name, request, match.groupdict().get("id", ""))
             allowed.append(route.method)
@@ -50,6 +51,15 @@ async def function(request: Request) -> Response:
     return problem(
         {"title": "Not found", "status": 404, "detail": f"no such path: {request.url.path[:200]}; GET / lists them"}
     )
+
+
+def _path(path: str) -> str:
+    """A path as the table has it: `/requests` and `/<name of the workflow>` are for any workflow what `/research` is."""
+    first, slash, rest = path[1:].partition("/")
+    known = {route.path[1:].partition("/")[0] for route in routes.ROUTES}
+    if first == "requests" or (first not in known and first == _runtime().workflow.name):
+        return f"/research{slash}{rest}"
+    return path
 
 
 async def _answered(name: str, request: Request, request_id: str) -> Response:
@@ -67,7 +77,7 @@ async def _ask(request: Request, _: str) -> Response:
     # curl -d says application/x-www-form-urlencoded whatever the body is; the body decides.
     if content_type not in ("application/json", "application/x-www-form-urlencoded"):
         raise UnsupportedMediaTypeError(f"send application/json, got {content_type[:80]}")
-    return _accepted(await admission.admit(admission.parsed(await body_of(request, BODY_BYTES)), _runtime()))
+    return _accepted(await admission.admit(admission.parsed(await body_of(request, BODY_BYTES), _runtime()), _runtime()))
 
 
 async def _event(request: Request, _: str) -> Response:
@@ -82,14 +92,24 @@ async def _intake(request: Request, _: str) -> Response:
     if event.type == _runtime().workflow.opens:
         await admission.admit_event(event, _runtime())
     else:
-        given = admission.parsed(event.data or b"")
+        given = admission.parsed(event.data or b"", _runtime())
         await admission.admit(given, _runtime(), ids.request_id_of(event.source, event.id))
     return Response(status_code=204)
 
 
 def _accepted(request_id: UUID) -> Response:
     body = json.dumps({"request_id": str(request_id)}) + "\n"
-    return Response(body, 202, {"Location": f"/research/{request_id}"}, media_type="application/json")
+    collection = "research" if _runtime().workflow.name == "research" else "requests"
+    return Response(body, 202, {"Location": f"/{collection}/{request_id}"}, media_type="application/json")
+
+
+async def _opening(_: Request, __: str) -> Response:
+    body = json.dumps(opening.asked(opening.contract(_runtime())).model_json_schema())
+    return Response(body + "\n", media_type="application/schema+json")
+
+
+async def _answer(_: Request, request_id: str) -> Response:
+    return Response(json.dumps(await opening.answer(UUID(request_id), _runtime())) + "\n", media_type="application/json")
 
 
 async def _state(_: Request, request_id: str) -> Response:
@@ -129,6 +149,8 @@ async def _openapi(_: Request, __: str) -> Response:
 
 _HANDLERS = {
     "ask": _ask,
+    "opening": _opening,
+    "answer": _answer,
     "event": _event,
     "intake": _intake,
     "state": _state,

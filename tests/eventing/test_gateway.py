@@ -80,7 +80,7 @@ def test_a_bad_request_is_told_what_is_wrong_and_nothing_is_published(world, bod
 
 def test_another_content_type_or_method_or_path_is_told(world):
     assert world.client.post("/research", content=b"<x/>", headers={"Content-Type": "text/xml"}).status_code == 415
-    assert world.client.put("/research").headers["allow"] == "POST"
+    assert world.client.put("/research").headers["allow"] == "POST, GET"
     assert world.client.get("/nowhere").json()["detail"] == "no such path: /nowhere; GET / lists them"
     assert world.client.get(f"/research/{uuid4()}").status_code == 404
     assert world.client.get(f"/report/{uuid4()}").status_code == 404
