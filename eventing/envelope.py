@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -23,6 +23,10 @@ from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
 STRUCTURED = "application/cloudevents+json"
 _NAME = re.compile(r"[a-z0-9]{1,64}")
+# What CloudEvents 1.0 (3.1, String) allows in no attribute: control characters and half a surrogate pair.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+DEEPEST = 100  # levels of a JSON text
+_STRING, _BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL), re.compile(rb"[\[\]{}]")
 # The printable ASCII that a header value carries as it is (HTTP binding 3.1.3.2); a space only between words.
 _PLAIN = " !#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
@@ -91,11 +95,11 @@ class Event:
             return None
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise NotACloudEventError(f"attribute {name!r} must be an RFC 3339 timestamp with its offset, got {value!r}")
-        return moment
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # the latter for a year that no clock has once its offset is taken off
+            pass
+        raise NotACloudEventError(f"attribute {name!r} must be an RFC 3339 timestamp with its offset, got {value[:80]!r}")
 
     def request_id(self) -> UUID | None:
         value = self.attributes.get("requestid") or self.attributes.get("partitionkey")
@@ -140,17 +144,49 @@ def from_json(body: bytes | str) -> Event:
         NotACloudEventError: when it is no JSON or no CloudEvent.
     """
     try:
-        content = json.loads(body)
+        content = parsed(body)
     except ValueError as error:
         raise NotACloudEventError(f"the structured CloudEvent is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise NotACloudEventError(f"a structured CloudEvent is a JSON object, got {type(content).__name__}")
+    for name, value in content.items():
+        if name != "data" and isinstance(value, dict | list | float):
+            raise NotACloudEventError(f"attribute {name[:80]!r} must be a string, an integer or a boolean")
+        if name in ("id", "source", "type") and not isinstance(value, str):
+            raise NotACloudEventError(f"attribute {name!r} must be a string, got {json.dumps(value)}")
     event = _decoded({"content-type": STRUCTURED}, body)
     is_json = event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
     if content.get("data") is not None and is_json:
         # The same data is the same bytes, however the sender laid it out.
-        return replace(event, data=json.dumps(content["data"], separators=(",", ":"), ensure_ascii=False).encode())
+        try:
+            return replace(event, data=json.dumps(content["data"], separators=(",", ":"), ensure_ascii=False).encode())
+        except UnicodeEncodeError as error:
+            raise NotACloudEventError(f"the structured CloudEvent holds text that is no Unicode: {error.reason}") from None
     return event
+
+
+def parsed(text: bytes | str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: when it is none, or nested deeper than whatever reads or writes it again could follow.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    if _depth(text if isinstance(text, bytes) else text.encode("utf-8", "replace")) > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
+    return json.loads(text, parse_constant=refuse)
+
+
+def _depth(text: bytes) -> int:
+    """How deep a JSON text is nested, counted without recursion."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
@@ -177,8 +213,16 @@ def checked(event: Event) -> Event:
             raise NotACloudEventError(f"attribute {name!r} must be a non-empty string")
     for name in event.attributes:
         if not _NAME.fullmatch(name):
-            raise NotACloudEventError(f"attribute name {name!r} must be lower-case letters and digits only")
+            raise NotACloudEventError(f"attribute name {name[:80]!r} must be lower-case letters and digits only")
+    for name, value in event.attributes.items():
+        if found := _FORBIDDEN.search(value):
+            raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")
     return event
+
+
+def cleaned(value: str) -> str:
+    """The text as an attribute may hold it."""
+    return _FORBIDDEN.sub("\ufffd", value)
 
 
 def _text(value: Any) -> str:
@@ -206,7 +250,7 @@ def to_json(event: Event) -> bytes:
     data: Any = event.data
     if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
         with contextlib.suppress(ValueError):
-            data = json.loads(data)
+            data = parsed(data)
     _, body = to_structured(_Vendor(event.attributes, data), data_marshaller=lambda value: value)
     return body.encode() if isinstance(body, str) else body
 
@@ -227,7 +271,7 @@ def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, 
     else:
         raise NotACloudEventError("the record has neither a `ce_specversion` header nor a structured content type")
     if key and "partitionkey" not in event.attributes:
-        event = event.having(partitionkey=key.decode("utf-8", "replace"))
+        event = event.having(partitionkey=cleaned(key.decode("utf-8", "replace")))
     if "target_version" in found and "targetversion" not in event.attributes:
         event = event.having(targetversion=found["target_version"])
     return event

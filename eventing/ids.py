@@ -8,7 +8,7 @@ import json
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventing.agent import StepKey
-from eventing.envelope import Event
+from eventing.envelope import Event, parsed
 
 _ROOT = uuid5(NAMESPACE_URL, "urn:torpor")
 
@@ -32,5 +32,5 @@ def digest(event: Event) -> str:
     """Digest of what an event says (its type and data, not its id, time or layout), in hexadecimal: a step's input."""
     data = event.data or b""
     with contextlib.suppress(ValueError):
-        data = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
+        data = json.dumps(parsed(data), sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(event.type.encode() + b"\n" + data).hexdigest()

@@ -9,7 +9,7 @@ import logging
 import re
 from dataclasses import dataclass
 
-from eventing.envelope import STRUCTURED, Event, from_request
+from eventing.envelope import STRUCTURED, Event, cleaned, from_request
 from eventing.errors import EventingError
 from eventing.local.resources import Broker, Delivery, Sink
 from eventing.local.sinks import Answer, Sinks, UnreachableError
@@ -148,7 +148,7 @@ def dead_letter(event: Event, sink: Sink, answer: Answer | None) -> Event:
     told = {"knativeerrorcode": str(answer.status)}
     for name, value in answer.headers.items():
         if name.lower().startswith(_ERROR_HEADERS) and (key := re.sub("[^a-z0-9]", "", name.lower()[len(_ERROR_HEADERS) :])):
-            told[key] = value
+            told[key] = cleaned(value)
     if answer.body:
         told["knativeerrordata"] = base64.b64encode(answer.body[:_DEAD_LETTER_BYTES]).decode()
     return event.having(**told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from eventing.envelope import Event, from_record
+from eventing.envelope import Event, cleaned, from_record
 from eventing.errors import NotACloudEventError
 from eventing.kafka import Record
 from eventing.local.resources import KafkaSource
@@ -31,11 +31,11 @@ def _wrapped(record: Record, source: KafkaSource) -> Event:
     if record.timestamp_ms >= 0:
         attributes["time"] = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat()
     if record.key is not None:
-        attributes["partitionkey"] = attributes["key"] = record.key.decode("utf-8", "replace")
+        attributes["partitionkey"] = attributes["key"] = cleaned(record.key.decode("utf-8", "replace"))
     for name, raw in record.headers:
-        value = (raw or b"").decode("utf-8", "replace")
+        value = cleaned((raw or b"").decode("utf-8", "replace"))
         if name.lower() == "content-type":
             attributes["datacontenttype"] = value.lower()
         else:
-            attributes["kafkaheader" + re.sub("[^a-z0-9]", "", name.lower())] = value
+            attributes[("kafkaheader" + re.sub("[^a-z0-9]", "", name.lower()))[:64]] = value
     return Event(attributes, record.value)

@@ -69,6 +69,18 @@ def test_the_layout_of_json_changes_neither_data_nor_digest():
             "must be lower-case letters and digits only",
         ),
         ({"content-type": STRUCTURED}, json.dumps(BASE | {"specversion": "0.3"}).encode(), "'specversion' must be '1.0'"),
+        (
+            {"content-type": STRUCTURED},
+            json.dumps(BASE | {"part": {"a": 1}}).encode(),
+            "'part' must be a string, an integer",
+        ),
+        ({"content-type": STRUCTURED}, b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested more than 100 deep"),
+        ({"content-type": STRUCTURED}, b'{"data": ' + b'"[{' * 100_000, "is no JSON"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"data": float("nan")}).encode(), "NaN is no JSON"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"data": "\ud800"}).encode(), "no Unicode"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"id": "\ud800"}).encode(), "'id' holds '\\ud800'"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"datacontenttype": "a/b\r\nX: y"}).encode(), "holds '\\r'"),
+        ({"ce-specversion": "1.0", "ce-id": "1%0A2", "ce-source": "/x", "ce-type": "t"}, b"", "'id' holds '\\n'"),
         ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x"}, b"", "type"),
         ({"ce-specversion": "9.9", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}, b"", "9.9"),
     ],
@@ -84,7 +96,15 @@ def test_a_batch_is_refused():
         from_request({"content-type": "application/cloudevents-batch+json"}, b"[]")
 
 
-@pytest.mark.parametrize("value", ["soon", "2026-01-01T00:00:00", "12"])
+def test_a_key_that_is_no_text_makes_an_attribute_that_every_form_can_carry():
+    headers, _, value = to_record(EVENTS[0])
+    event = from_record(headers, b"\x00\xff\n", value)
+    assert from_request(*to_request(event)) == event
+
+
+@pytest.mark.parametrize(
+    "value", ["soon", "2026-01-01T00:00:00", "12", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
 def test_a_time_without_its_offset_is_told(value):
     with pytest.raises(NotACloudEventError, match="'deadline' must be an RFC 3339 timestamp with its offset"):
         Event(BASE | {"deadline": value}).moment("deadline")

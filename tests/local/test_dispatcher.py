@@ -9,10 +9,11 @@ from uuid import uuid4
 from aiohttp import web
 
 from eventing import kafka
-from eventing.envelope import Event, to_json, to_record
+from eventing.envelope import Event, from_request, to_json, to_record, to_request
 from eventing.local.filters import trigger_filter
 from eventing.local.pings import tick
 from eventing.local.resources import Broker, Delivery, KafkaSource, PingSource, Resources, Sink, Trigger
+from eventing.local.sources import event_of
 from tests.local.subscriber import Subscriber, dispatching, subscribing
 from tests.local.support import event, until
 
@@ -194,6 +195,13 @@ async def test_a_kafka_source_wraps_what_is_no_cloudevent_and_passes_on_what_is(
     }  # fmt: skip
     assert (passed.id, passed.get("knativekafkapartition"), passed.get("knativekafkaoffset")) == ("whole", "0", "1")
     assert "stray" not in str(passed.attributes)
+
+
+def test_what_a_source_makes_of_a_hostile_record_can_be_sent_on() -> None:
+    headers = [("X\r\nEvil: 1", b"a\r\nb: c\x00"), ("x" * 200, b"\xff\xfe"), ("Content-Type", b"text/plain\r\nEvil: 1")]
+    record = kafka.Record("inbox", 0, 7, b"\x00key\n", b"[" * 100_000, headers)
+    made = event_of(record, KafkaSource("torpor", "s", ("inbox",), "g", Sink(uri="http://x/"), Delivery(), False, False))
+    assert from_request(*to_request(made)) == made
 
 
 async def test_a_ping_source_sends_its_data() -> None:
