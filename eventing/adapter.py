@@ -20,8 +20,9 @@ from eventing.errors import AgentError, ContractError, EventingError, WrongAnswe
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.stalls import ALARM
+from eventing.state import step_of
 from eventing.workflow import Step
-from schemas import Contract, contract_for
+from schemas import Contract, StepState, contract_for
 
 STEP_FAILED = "step_failed"  # in a request's trail alone; it is published nowhere
 
@@ -184,7 +185,12 @@ class _Run:
             settings=self.runtime.settings,
             clock=self.runtime.clock,
             remember=self._remember,
+            done=self._done,
         )
+
+    async def _done(self) -> Sequence[StepState]:
+        events = await self.runtime.steps.done(self.key.request_id)
+        return [step for step in map(step_of, events) if step]
 
     async def _remember(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         key = f"{self.key.path()}/once/{name}.json"

@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from eventing.errors import WorkflowError
-from schemas import Contract
+from schemas import Contract, StepState
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -99,6 +99,11 @@ class Context:
     settings: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
     remember: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = None
+    done: Callable[[], Awaitable[Sequence[StepState]]] | None = None
+
+    async def steps(self) -> Sequence[StepState]:
+        """Every step of the request that is done, with what it cost; complete for a step that joins all parts."""
+        return await self.done() if self.done else ()
 
     async def once(self, name: str, fn: Callable[[], Awaitable[V]]) -> V:
         """The value of `fn()`, which must be JSON: computed once, remembered with the step, the same on every later run."""

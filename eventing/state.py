@@ -83,7 +83,7 @@ def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowS
     done = {notes(e).get("part") for e in alive if e.type in joined}
     abandoned = {notes(e).get("part") for e in alive if e.type == "part_abandoned"}
     deadline = deadline_of(alive, workflow)
-    steps = sorted((s for s in map(_step, alive) if s), key=lambda s: (s.at, s.step, s.part or 0))
+    steps = sorted((s for s in map(step_of, alive) if s), key=lambda s: (s.at, s.step, s.part or 0))
     return WorkflowState(
         request_id=request_id,
         status="running" if end is None else "failed" if end.type == workflow.fails else "complete",
@@ -120,7 +120,8 @@ def deadline_of(events: list[Event], workflow: Workflow) -> datetime | None:
     return None
 
 
-def _step(event: Event) -> StepState | None:
+def step_of(event: Event) -> StepState | None:
+    """The step that an agent's answer ended and what it cost; None where the event says nothing of it."""
     place = event.source.split("/")
     if len(place) != 4 or place[1] != "agents" or "durationms" not in event.attributes:
         return None

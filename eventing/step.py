@@ -14,6 +14,7 @@ There are no locks and no leases, so a crash leaves nothing to wait for.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,14 @@ class Steps:
         if len(parts) < of:
             return None
         return [from_json(json.dumps(_parsed(await self._there(part), part)["event"])) for part in parts]
+
+    async def done(self, request_id: UUID) -> list[Event]:
+        """The first answer of every step of the request whose result is stored, in the order of their times."""
+        keys = await self.objects.keys(f"requests/{request_id}/steps")
+        results = [key for key in keys if key.endswith("/result.json")]
+        stored = zip(results, await asyncio.gather(*map(self._there, results)), strict=True)
+        answers = [answer for key, content in stored for answer in _parsed(content, key)["answers"][:1]]
+        return sorted((from_json(json.dumps(answer)) for answer in answers), key=lambda e: (e.get("time"), e.id))
 
     async def ended(self, request_id: UUID) -> bool:
         """Whether the request has ended: work on it would be for nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -12,6 +12,7 @@ from uuid import UUID
 from eventing.agent import Context, Model, StepKey
 from eventing.envelope import Event
 from eventing.store import Store
+from schemas import StepState
 
 REQUEST = UUID("00000000-0000-4000-8000-000000000001")
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -61,6 +62,7 @@ def context(
     budget_tokens: int = 100_000,
     settings: Mapping[str, str] | None = None,
     request_id: UUID = REQUEST,
+    steps: Sequence[StepState] = (),
 ) -> Context:
     """A context for calling an agent in a test; the clock stands still, `once` remembers in memory."""
     remembered: dict[str, Any] = {}
@@ -69,6 +71,9 @@ def context(
         if name not in remembered:
             remembered[name] = await fn()
         return remembered[name]
+
+    async def done() -> Sequence[StepState]:
+        return steps
 
     return Context(
         key=StepKey(request_id, step, part, revision),
@@ -81,4 +86,5 @@ def context(
         settings=settings or {},
         clock=lambda: now,
         remember=remember,
+        done=done,
     )

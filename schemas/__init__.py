@@ -11,7 +11,9 @@ __path__ = extend_path(__path__, __name__)
 from schemas.contract import Contract, UnknownEventError, contract_for, events
 from schemas.requests import RequestFailed
 from schemas.research import (
+    Check,
     Claim,
+    Collection,
     PartAbandoned,
     Passage,
     RequestMetadata,
@@ -21,7 +23,9 @@ from schemas.research import (
     ResearchQuestion,
     ResearchResult,
     Source,
+    StepState,
     SummaryReady,
+    Unread,
     ValidationFailed,
     ValidationPassed,
     Verdict,
@@ -29,7 +33,9 @@ from schemas.research import (
 )
 
 __all__ = [
+    "Check",
     "Claim",
+    "Collection",
     "Contract",
     "PartAbandoned",
     "Passage",
@@ -41,8 +47,10 @@ __all__ = [
     "ResearchQuestion",
     "ResearchResult",
     "Source",
+    "StepState",
     "SummaryReady",
     "UnknownEventError",
+    "Unread",
     "ValidationFailed",
     "ValidationPassed",
     "Verdict",

@@ -67,6 +67,26 @@ class Passage(_Value):
     source: Source
     text: Text
     offset: int = Field(ge=0, description="where it starts in the source, in characters")
+    page: int | None = Field(None, ge=1, description="the page that it starts on, where the source has pages")
+    under: str = Field("", max_length=1_000, description="the headings that it stands under")
+    before: str = Field("", max_length=1_000, description="the words that stand before it")
+    after: str = Field("", max_length=1_000, description="the words that follow it")
+
+
+class Unread(_Value):
+    """A file of a collection that was not used, wholly or in part, and why."""
+
+    path: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class Collection(_Value):
+    """Where passages were looked for."""
+
+    name: str
+    documents: int = Field(ge=0, description="how many documents were read")
+    unread: tuple[Unread, ...] = Field((), max_length=100)
+    unread_more: int = Field(0, ge=0, description="how many more there are than `unread` names")
 
 
 class Claim(_Value):
@@ -77,6 +97,14 @@ class Claim(_Value):
     quoted: bool = Field(False, description="the statement is the passage's own words")
 
 
+class Check(_Value):
+    """One check of one claim, and what it came to."""
+
+    name: str = Field(min_length=1, max_length=40)
+    passed: bool
+    said: str = Field("", max_length=500, description="the fault that was found, or the model's answer")
+
+
 class Verdict(_Value):
     """What the check of one claim came to."""
 
@@ -84,6 +112,7 @@ class Verdict(_Value):
     verdict: Literal["supported", "contradicted", "not_in_passage"]
     reason: str = Field(min_length=1, max_length=2_000)
     by: Literal["code", "model"]
+    checks: tuple[Check, ...] = Field((), description="every check that was made, in their order")
 
 
 class _Part(Contract):
@@ -95,6 +124,7 @@ class _Part(Contract):
     claims: tuple[Claim, ...] = ()
     passages: tuple[Passage, ...] = ()
     written_by: str = Field("", description="name of the model that wrote the claims")
+    collection: Collection | None = Field(None, description="where the passages were looked for")
     metadata: RequestMetadata = RequestMetadata()
 
 
@@ -124,11 +154,27 @@ class PartAbandoned(_Part, event="part_abandoned"):
     checked_by: str = ""
 
 
+class StepState(_Value):
+    """One step of a request that is done."""
+
+    step: str
+    agent: str
+    part: int | None = None
+    revision: int = 0
+    at: str = Field(description="when it was done, RFC 3339")
+    duration_ms: int | None = None
+    tokens: int | None = None
+    coldstart: bool = False
+    event: str = Field(description="type of the event that it answered with")
+
+
 class ResearchResult(Contract, event="research_results"):
     """All parts of a request, joined."""
 
     topic: str = Field(min_length=1, max_length=2_000)
     parts: tuple[ValidationPassed | PartAbandoned, ...] = Field(min_length=1)
+    steps: tuple[StepState, ...] = Field((), description="what was done for it so far, and what each step cost")
+    price: str = Field("", max_length=40, description="of a million tokens, as the settings say it: '0.60 EUR'")
     metadata: RequestMetadata = RequestMetadata()
 
 
@@ -155,20 +201,6 @@ class ResearchFailed(Contract, event="research_failed"):
     topic: str = Field("", max_length=2_000)
     reason: str = Field(min_length=1, max_length=2_000)
     metadata: RequestMetadata = RequestMetadata()
-
-
-class StepState(_Value):
-    """One step of a request that is done."""
-
-    step: str
-    agent: str
-    part: int | None = None
-    revision: int = 0
-    at: str = Field(description="when it was done, RFC 3339")
-    duration_ms: int | None = None
-    tokens: int | None = None
-    coldstart: bool = False
-    event: str = Field(description="type of the event that it answered with")
 
 
 class WorkflowState(Contract, event="workflow_state"):

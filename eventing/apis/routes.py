@@ -54,7 +54,8 @@ ROUTES = (
         dict[str, Any],
     ),
     Route(
-        "state", "GET", "/research/{id}", "Where a request stands", 200, "the state", JSON, WorkflowState, problems=(404, 503),
+        "state", "GET", "/research/{id}", "Where a request stands", 200, "the state",
+        JSON, WorkflowState, problems=(404, 503),
     ),
     Route(
         "progress", "GET", "/research/{id}/events", "Its progress, as server-sent events", 200,
@@ -70,6 +71,14 @@ ROUTES = (
         dict[str, Any], problems=(404, 503),
     ),
     Route("report", "GET", "/report/{id}", "The report", 200, "a page", "text/html", problems=(404, 503)),
+    Route(
+        "report_markdown", "GET", "/report/{id}.md", "The report as Markdown", 200, "a text", "text/markdown",
+        problems=(404, 503),
+    ),
+    Route(
+        "report_json", "GET", "/report/{id}.json", "The report as JSON, with citations and sources", 200, "an object", JSON,
+        dict[str, Any], problems=(404, 503),
+    ),
     Route(
         "event", "POST", "/", "Ask by a CloudEvent of the type that opens a request", 202, "taken; where it will be found",
         JSON, Accepted, body=ResearchQuery, body_media=STRUCTURED, problems=(*_INTAKE, 415),

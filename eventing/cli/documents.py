@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from eventing.cli.errors import CommandError
+from eventing.documents import ENDINGS, UnreadableError, largest, read, usable
 from eventing.step import Objects
 
-SUFFIXES = (".md", ".markdown", ".txt")
-LARGEST_FILE = 5 * 1024 * 1024
 MOST_FILES = 10_000
+SKIPPED = ".skipped.json"  # beside a collection's documents: what was not used and why, for the report
 
 
 @dataclass(frozen=True)
@@ -26,30 +28,36 @@ class Collection:
 
 
 def collect(folder: Path) -> Collection:
-    """Read a folder's Markdown and text files.
+    """Read a folder's Markdown, text, HTML and PDF files.
 
     Raises:
         CommandError: when it is missing or unreadable, or holds nothing that can be used.
     """
     if not folder.is_dir():
         raise CommandError(
-            f"{folder} is {'no folder' if folder.exists() else 'not there'}; --sources takes a folder of .md and .txt files"
+            f"{folder} is {'no folder' if folder.exists() else 'not there'}; --sources takes a folder of documents"
         )
-    root, files, skipped = folder.resolve(), dict[str, bytes](), dict[str, str]()
-    for path in _walk(root, skipped):
-        name = path.relative_to(root).as_posix()
-        content = _content(path, root, len(files))
-        if isinstance(content, bytes):
-            files[name] = content
-        else:
-            skipped[name] = content
+    root, skipped = folder.resolve(), dict[str, str]()
+    paths = [(path.relative_to(root).as_posix(), path) for path in _walk(root, skipped)]
+    with ThreadPoolExecutor(max(2, (os.cpu_count() or 2) - 1)) as readers:
+        contents = readers.map(lambda path: _content(path[1], root), paths[:MOST_FILES])
+        found = dict(zip((name for name, _ in paths), contents, strict=False))
+    skipped |= {name: f"more than {MOST_FILES:,} files" for name, _ in paths[MOST_FILES:]}
+    skipped |= {name: content for name, content in found.items() if isinstance(content, str)}
+    files = {name: content for name, content in found.items() if isinstance(content, bytes)}
     if not files:
         why = "".join(f"\n  {name}: {reason}" for name, reason in list(skipped.items())[:10])
-        raise CommandError(f"{folder} holds no document that can be used ({', '.join(SUFFIXES)}){why}")
+        raise CommandError(f"{folder} holds no document that can be used ({', '.join(ENDINGS)}){why}")
+    return Collection(_name(files, skipped), files, dict(sorted(skipped.items())))
+
+
+def _name(files: dict[str, bytes], skipped: dict[str, str]) -> str:
     digest = hashlib.sha256()
     for name, data in sorted(files.items()):
         digest.update(f"{name}\n{hashlib.sha256(data).hexdigest()}\n".encode())
-    return Collection(digest.hexdigest()[:16], files, skipped)
+    if skipped:
+        digest.update(json.dumps(skipped, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def _walk(root: Path, skipped: dict[str, str]) -> Iterator[Path]:
@@ -65,29 +73,32 @@ def _walk(root: Path, skipped: dict[str, str]) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 
 
-def _content(path: Path, root: Path, so_far: int) -> bytes | str:
+def _content(path: Path, root: Path) -> bytes | str:
     """A file's bytes, or the reason why it is not used."""
-    if path.suffix.lower() not in SUFFIXES:
-        return f"not one of {', '.join(SUFFIXES)}"
-    if so_far >= MOST_FILES:
-        return f"more than {MOST_FILES} files"
+    if not usable(path.name):
+        return f"not one of {', '.join(ENDINGS)}"
     try:
         if not path.resolve(strict=True).is_relative_to(root):
             return "a link that leads out of the folder"
         if not path.is_file():
             return "no regular file"
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            return f"{size / 2**20:,.0f} MB; at most {LARGEST_FILE // 2**20} MB are read"
+        size, most = path.stat().st_size, largest(path.name)
+        if size > most:
+            return f"{size / 1e6:,.0f} MB; at most {most / 1e6:.0f} MB are read"
         data = path.read_bytes()
+        read(path.name, data)
+    except UnreadableError as error:
+        return str(error)
     except (OSError, RuntimeError) as error:
         return getattr(error, "strerror", None) or "cannot be read"
-    if b"\0" in data[:8192]:
-        return "no text"
-    return data if data.strip() else "empty"
+    return data
 
 
 async def upload(collection: Collection, objects: Objects) -> None:
-    """Put a collection's files into the bucket, where they are not there yet."""
+    """Put a collection's files into the bucket, where they are not there yet, and what is not among them."""
+    folder = f"sources/{collection.name}"
     for name, data in collection.files.items():
-        await objects.create(f"sources/{collection.name}/{name}", data, "text/plain; charset=utf-8")
+        await objects.create(f"{folder}/{name}", data)
+    if collection.skipped:
+        told = [{"path": name, "reason": reason} for name, reason in collection.skipped.items()]
+        await objects.create(f"{folder}/{SKIPPED}", json.dumps(told).encode(), "application/json")

@@ -11,4 +11,11 @@ async def handle(parts: Sequence[ValidationPassed | PartAbandoned], ctx: Context
     """All parts, whichever came first."""
     ordered = sorted(parts, key=lambda part: part.part)
     first = ordered[0]
-    return ResearchResult(request_id=first.request_id, topic=first.topic, parts=tuple(ordered), metadata=first.metadata)
+    return ResearchResult(
+        request_id=first.request_id,
+        topic=first.topic,
+        parts=tuple(ordered),
+        metadata=first.metadata,
+        steps=tuple(await ctx.steps()),
+        price=ctx.settings.get("price_per_million_tokens", "").strip()[:40],
+    )

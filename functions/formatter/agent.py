@@ -1,18 +1,24 @@
-"""Writes the report's page into the bucket and says where people find it."""
+"""Writes the report into the bucket, as a page, as Markdown and as JSON, and says where people find it."""
 
 from eventing import Context, agent
 from functions.formatter.findings import arranged
 from functions.formatter.page import rendered
+from functions.formatter.texts import as_json, markdown
 from schemas import ResearchComplete, ResearchResult
 from schemas.research import CompletedMetadata
 
 
 @agent("formatter")
 async def handle(result: ResearchResult, ctx: Context) -> ResearchComplete:
-    """The page is a function of the result alone, so whoever writes it first has written it."""
+    """The report is a function of the result alone, so whoever writes it first has written it."""
     findings = arranged(result)
-    page = rendered(findings, str(result.request_id))
-    await ctx.bucket.create(f"pages/{result.request_id}/report.html", page.encode(), "text/html; charset=utf-8")
+    forms = {
+        "md": (markdown(findings), "text/markdown"),
+        "json": (as_json(findings), "application/json"),
+        "html": (rendered(findings), "text/html"),
+    }
+    for ending, (text, kind) in forms.items():
+        await ctx.bucket.create(f"pages/{result.request_id}/report.{ending}", text.encode(), f"{kind}; charset=utf-8")
     metadata = {**result.metadata.model_dump(), "link": f"{ctx.public_url}/report/{result.request_id}"}
     return ResearchComplete(
         request_id=result.request_id,

@@ -5,30 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from functions.prose import clipped, likeness, plain
-from schemas import Claim, PartAbandoned, Passage, ResearchResult, Source, ValidationPassed, Verdict
+from functions.formatter.effort import Effort, effort
+from functions.prose import clipped, content, likeness, plain, sentences
+from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed, Verdict
 
-PER_PART = 2  # sentences of the summary from one part
+PER_PART = 2  # sentences of the summary from one part; one where there are many parts
 SAME = 0.8
 Part = ValidationPassed | PartAbandoned
 
 
 @dataclass(frozen=True)
+class Quoted:
+    """A passage: the words that matter most in the middle of it, its surroundings, and where it stands."""
+
+    before: str
+    said: str
+    after: str
+    leading: str
+    following: str
+    under: str
+    page: int | None
+    offset: int
+
+
+@dataclass(frozen=True)
 class Statement:
-    """A claim with its number in the report, its passage in three pieces (the quoted words in the middle), its verdict."""
+    """A claim with its number in the report, its passage and its verdict."""
 
     number: int
     text: str
     quoted: bool
     written_by: str
-    before: str
-    said: str
-    after: str
     source: int  # number in the list of sources; 0 where the passage is missing
-    offset: int
+    passage: Quoted | None
     verdict: str
     by: str
     reason: str
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True)
@@ -53,14 +66,19 @@ class Cited:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the page shows."""
+    """Everything that a report shows, in whatever form."""
 
+    request_id: str
     topic: str
-    summary: str
+    lede: tuple[Statement, ...]
     sections: tuple[Section, ...]
     sources: tuple[Cited, ...]
     writers: tuple[str, ...]
     judges: tuple[str, ...]
+    documents: int | None  # how many were searched; None where that is not known
+    unread: tuple[Unread, ...]
+    unread_more: int
+    effort: Effort
 
     @property
     def statements(self) -> tuple[Statement, ...]:
@@ -70,6 +88,20 @@ class Findings:
     def abandoned(self) -> int:
         return sum(bool(section.abandoned) for section in self.sections)
 
+    @property
+    def remaining(self) -> str:
+        """What the summary says of questions without an answer."""
+        if not self.lede:
+            many = "sub-question remains" if len(self.sections) == 1 else "sub-questions remain"
+            return f"No statement could be made that the documents support; {len(self.sections)} {many} open."
+        silent = sum(not (section.statements or section.again) for section in self.sections)
+        return f"On {silent} of {len(self.sections)} sub-questions nothing could be said." if silent else ""
+
+    @property
+    def summary(self) -> str:
+        """The report in a few sentences."""
+        return " ".join(filter(None, [clipped(" ".join(plain(s.text) for s in self.lede), 4_000), self.remaining]))
+
 
 def arranged(result: ResearchResult) -> Findings:
     """The findings of a result; the same for the same result."""
@@ -78,13 +110,19 @@ def arranged(result: ResearchResult) -> Findings:
     numbers: dict[tuple[str, str], int] = {}
     sections = [_section(part, numbers, places) for part in result.parts]
     written = [statement for section in sections for statement in section.statements]
+    collections = [part.collection for part in result.parts if part.collection]
     return Findings(
+        request_id=str(result.request_id),
         topic=result.topic,
-        summary=summary(result),
+        lede=_lede(sections),
         sections=tuple(sections),
         sources=tuple(Cited(n, s, tuple(w.number for w in written if w.source == n)) for n, s in enumerate(sources, 1)),
         writers=_named(part.written_by for part in result.parts if any(not claim.quoted for claim in part.claims)),
         judges=_named(part.checked_by for part in result.parts),
+        documents=max((collection.documents for collection in collections), default=None),
+        unread=tuple(dict.fromkeys(entry for collection in collections for entry in collection.unread)),
+        unread_more=max((collection.unread_more for collection in collections), default=0),
+        effort=effort(result),
     )
 
 
@@ -102,18 +140,14 @@ def _section(part: Part, numbers: dict[tuple[str, str], int], places: dict[str, 
     return Section(part.part, part.question, tuple(statements), tuple(again), reason)
 
 
-def summary(result: ResearchResult) -> str:
-    """The report in a few sentences: the first statements of each part, none twice."""
-    told: list[str] = []
-    for part in result.parts:
-        fresh = [plain(c.text) for c in part.claims if all(likeness(c.text, other) < SAME for other in told)]
-        told += fresh[:PER_PART]
-    answered = sum(bool(part.claims) for part in result.parts)
-    if not told:
-        return f"No statement could be made that the documents support; {len(result.parts)} sub-questions remain open."
-    open_ = len(result.parts) - answered
-    rest = f" On {open_} of {len(result.parts)} sub-questions nothing could be said." if open_ else ""
-    return clipped(" ".join(told), 4_000) + rest
+def _lede(sections: Sequence[Section]) -> tuple[Statement, ...]:
+    """The first supported statements of each section, none that says what another has said."""
+    told: list[Statement] = []
+    for section in sections:
+        sound = [s for s in section.statements if s.verdict == "supported"]
+        fresh = [s for s in sound if all(likeness(s.text, other.text) < SAME for other in told)]
+        told += fresh[: PER_PART if len(sections) <= PER_PART else 1]
+    return tuple(told)
 
 
 def _sources(parts: Sequence[Part]) -> list[Source]:
@@ -132,26 +166,28 @@ def _statement(part: Part, index: int, number: int, places: dict[str, int]) -> S
     claim = part.claims[index]
     passage = next((passage for passage in part.passages if passage.id == claim.passage), None)
     verdict = next((v for v in part.verdicts if v.claim == index), None)
-    before, said, after = _pieces(claim, passage)
     return Statement(
         number=number,
         text=claim.text,
         quoted=claim.quoted,
-        written_by="quoted" if claim.quoted else part.written_by or "a model that is not named",
-        before=before,
-        said=said,
-        after=after,
+        written_by="" if claim.quoted else part.written_by or "a model that is not named",
         source=places.get(passage.source.id, 0) if passage else 0,
-        offset=passage.offset if passage else 0,
+        passage=_quoted(claim, passage) if passage else None,
         **_judged(verdict),
+        checks=verdict.checks if verdict else (),
     )
 
 
-def _pieces(claim: Claim, passage: Passage | None) -> tuple[str, str, str]:
-    if passage is None:
-        return "", "", ""
-    before, said, after = plain(passage.text).partition(plain(claim.text)) if claim.quoted else (plain(passage.text), "", "")
-    return before, said, after
+def _quoted(claim: Claim, passage: Passage) -> Quoted:
+    text = plain(passage.text)
+    before, said, after = text.partition(plain(claim.text) if claim.quoted else _nearest(claim.text, text))
+    return Quoted(before, said, after, passage.before, passage.after, passage.under, passage.page, passage.offset)
+
+
+def _nearest(claim: str, text: str) -> str:
+    """The sentence of a passage that shares most words with a claim."""
+    mine = set(content(claim))
+    return max(sentences(text), key=lambda sentence: len(mine & set(content(sentence))), default=text)
 
 
 def _judged(verdict: Verdict | None) -> dict[str, str]:

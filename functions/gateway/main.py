@@ -130,8 +130,17 @@ async def _progress(request: Request, request_id: str) -> Response:
 
 
 async def _report(_: Request, request_id: str) -> Response:
-    page = await reading.page(UUID(request_id), _runtime())
-    return Response(page, media_type="text/html", headers=reading.PAGE_HEADERS)
+    page = await reading.report(UUID(request_id), "html", _runtime())
+    return Response(page, media_type="text/html", headers=reading.page_headers(page))
+
+
+async def _report_markdown(_: Request, request_id: str) -> Response:
+    text = await reading.report(UUID(request_id), "md", _runtime())
+    return Response(text, media_type="text/markdown", headers={"X-Content-Type-Options": "nosniff"})
+
+
+async def _report_json(_: Request, request_id: str) -> Response:
+    return Response(await reading.report(UUID(request_id), "json", _runtime()), media_type="application/json")
 
 
 async def _index(_: Request, __: str) -> Response:
@@ -157,6 +166,8 @@ _HANDLERS = {
     "trail": _trail,
     "progress": _progress,
     "report": _report,
+    "report_markdown": _report_markdown,
+    "report_json": _report_json,
     "openapi": _openapi,
     "index": _index,
 }

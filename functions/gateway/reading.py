@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -11,15 +12,12 @@ from eventing.envelope import Event, from_json
 from eventing.errors import EventingError
 from eventing.runtime import Runtime
 from eventing.state import fold, notes, overdue
+from functions.policy import policy
 from schemas import WorkflowState
 
 LOOK_EVERY_S = 0.25
 HEARTBEAT_EVERY_S = 10.0
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 class UnknownRequestError(EventingError):
@@ -78,15 +76,25 @@ def _name(event: Event) -> str:
     return event.id + ("-dead" if event.get("knativeerrorcode") else "")
 
 
-async def page(request_id: UUID, runtime: Runtime) -> bytes:
-    """The report's page.
+async def report(request_id: UUID, form: str, runtime: Runtime) -> bytes:
+    """The report as `html`, `md` or `json`.
 
     Raises:
         UnknownRequestError: when there is none (yet).
     """
-    stored = await runtime.store.get(f"pages/{request_id}/report.html")
+    stored = await runtime.store.get(f"pages/{request_id}/report.{form}")
     if stored is None:
         raise UnknownRequestError(
             f"there is no report of request {request_id} (yet); GET /research/{request_id} says where it stands"
         )
     return stored
+
+
+def page_headers(page: bytes) -> dict[str, str]:
+    """What the browser is told beside the page: the policy that the page itself has, and that nobody frames it."""
+    style = _STYLE.search(page.decode("utf-8", "replace"))
+    return {
+        "Content-Security-Policy": f"{policy(style[1] if style else '')}; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }

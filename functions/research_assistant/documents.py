@@ -1,23 +1,26 @@
-"""Documents of a collection: Markdown and text files in the bucket, with what their front matter says of them."""
+"""Documents of a collection in the bucket: their texts, what they say of themselves, and what could not be used."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from eventing.documents import ENDINGS, TEXT, Reading, UnreadableError, read, usable
 from functions.prose import clipped, plain
-from schemas import Source
+from schemas import Source, Unread
 
 if TYPE_CHECKING:
     from eventing.agent import Bucket
 
-ENDINGS = (".md", ".markdown", ".txt")
-LARGEST = 4_000_000  # bytes; what is larger is no note that a person wrote
+SKIPPED = ".skipped.json"  # what whoever made the collection left out, and why
+READ = ".read"  # a folder of what was read from PDF and HTML, so that it is parsed once
 LONGEST_FRONT = 50_000  # characters
 AT_ONCE = 16
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -27,38 +30,82 @@ _YEARS = range(1000, 3000)
 
 @dataclass(frozen=True)
 class Document:
-    """A source and its text; the text proper starts at `start`."""
+    """A source and its text; the text proper starts at `start`, its pages begin at `pages`."""
 
     source: Source
     text: str
     start: int = 0
+    pages: tuple[int, ...] = ()
+    remark: str = ""  # what of it could not be read
 
 
-async def documents(bucket: Bucket, collection: str) -> list[Document]:
-    """Every document of a collection that can be read, in the order of their paths."""
+async def documents(bucket: Bucket, collection: str) -> tuple[list[Document], list[Unread]]:
+    """Every document of a collection in the order of their paths, and what of it is not used."""
     folder = f"sources/{collection}/"
-    keys = [key for key in await bucket.keys(folder.rstrip("/")) if key.startswith(folder) and key.lower().endswith(ENDINGS)]
-    gate = asyncio.Semaphore(AT_ONCE)
+    keys = {key.removeprefix(folder): key for key in await bucket.keys(folder.rstrip("/")) if key.startswith(folder)}
+    visible = [path for path in keys if not any(piece.startswith(".") for piece in path.split("/"))]
+    texts, parsed = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
 
-    async def fetch(key: str) -> bytes:
-        async with gate:
-            return await bucket.get(key) or b""
+    async def one(path: str) -> Document | Unread:
+        async with texts if path.lower().endswith(TEXT) else parsed:
+            try:
+                return _document(path, await _reading(bucket, folder, path))
+            except UnreadableError as why:
+                return _unread(path, str(why))
 
-    fetched = zip(keys, await asyncio.gather(*map(fetch, keys)), strict=True)
-    return [
-        document(key.removeprefix(folder), data) for key, data in fetched if 0 < len(data) <= LARGEST and b"\0" not in data
-    ]
+    found = await asyncio.gather(*(one(path) for path in visible))
+    made = [document for document in found if isinstance(document, Document)]
+    remarks = [_unread(d.source.id, d.remark) for d in made if d.remark]
+    unread = [entry for entry in found if isinstance(entry, Unread)]
+    left_out = _left_out(await bucket.get(folder + SKIPPED)) if SKIPPED in keys else []
+    return made, sorted([*left_out, *unread, *remarks], key=lambda entry: entry.path)
 
 
 def document(path: str, data: bytes) -> Document:
-    """A document from its bytes; front matter that cannot be read is text like any other."""
-    text = data.decode("utf-8", "replace")
+    """A document from its bytes.
+
+    Raises:
+        UnreadableError: saying what is wrong with it.
+    """
+    return _document(path, read(path, data))
+
+
+def _document(path: str, reading: Reading) -> Document:
+    """Front matter that cannot be read is text like any other."""
+    text = reading.text
     front = _FRONT.match(text)
     told = _mapping(front[1]) if front else None
     start = front.end() if front and told is not None else 0
     heading = _HEADING.search(text, start)
-    title = _line((told or {}).get("title")) or (plain(heading[1]) if heading else "") or plain(path.rsplit("/", 1)[-1])
-    return Document(_source(path, title, told or {}), text, start)
+    title = _line((told or {}).get("title")) or plain(reading.title) or (plain(heading[1]) if heading else "")
+    about = {"authors": reading.authors, "year": reading.year} | dict(told or {})
+    source = _source(path, title or plain(path.rsplit("/", 1)[-1]), about)
+    return Document(source, text, start, reading.pages, reading.remark)
+
+
+async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
+    """What a document says; PDF and HTML are parsed once, whichever process comes first."""
+    if not usable(path):
+        raise UnreadableError(f"not one of {', '.join(ENDINGS)}")
+    if path.lower().endswith(TEXT):
+        return read(path, await bucket.get(folder + path) or b"")
+    kept = f"{folder}{READ}/{path}.json"
+    with suppress(ValueError, TypeError, KeyError):  # what is there and is no reading is made anew
+        told = json.loads(await bucket.get(kept) or b"null")
+        return Reading(**told | {"text": str(told["text"]), "pages": tuple(map(int, told["pages"]))})
+    reading = await asyncio.to_thread(read, path, await bucket.get(folder + path) or b"")
+    await bucket.create(kept, json.dumps(asdict(reading)).encode(), "application/json")
+    return reading
+
+
+def _left_out(stored: bytes | None) -> list[Unread]:
+    with suppress(ValueError, TypeError, KeyError):
+        return [_unread(entry["path"], entry["reason"]) for entry in json.loads(stored or b"[]")]
+    return []
+
+
+def _unread(path: str, reason: str) -> Unread:
+    return Unread(path=clipped(plain(path), 300) or "?", reason=clipped(plain(reason), 300) or "?")
 
 
 def _source(path: str, title: str, told: Mapping[Any, Any]) -> Source:

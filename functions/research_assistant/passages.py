@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from functions.prose import plain, spans, words
+from functions.prose import clipped, plain, spans, words
 from functions.research_assistant.documents import Document
 from schemas import Passage
 
 LONGEST = 700  # characters of a passage, about 170 tokens
 FEWEST_WORDS = 6
+NEAR = 240  # characters that are shown before and after a passage
 _HEADING = re.compile(r"#{1,6}\s+(.+?)[\s#]*$")
+_NEXT_HEADING = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _RULE = re.compile(r"[-=*_\s`~|:]+")
 
 
@@ -33,20 +36,44 @@ def passages(document: Document) -> list[Found]:
     """The passages of a document, each once."""
     found: dict[str, Found] = {}
     headings: dict[int, str] = {}
+    section = document.start
     for start, end in _blocks(document.text, document.start):
         block = document.text[start:end]
         if heading := _HEADING.fullmatch(block.strip()):
             level = len(block.strip()) - len(block.strip().lstrip("#"))
             headings = {n: h for n, h in headings.items() if n < level} | {level: plain(heading[1])}
+            section = end
             continue
         under = " ".join([document.source.title, *headings.values()])
         for first, last in _pieces(block):
             text = plain(block[first:last])
             if len(words(text)) >= FEWEST_WORDS:
                 name = passage_id(document.source.id, text)
-                passage = Passage(id=name, source=document.source, text=text, offset=start + first)
+                at = start + first
+                passage = Passage(
+                    id=name,
+                    source=document.source,
+                    text=text,
+                    offset=at,
+                    page=bisect_right(document.pages, at) or None,
+                    under=clipped(" › ".join(headings.values()), 300),
+                    before=_before(document.text, section, at),
+                    after=_after(document.text, start + last),
+                )
                 found.setdefault(name, Found(passage, under))
     return list(found.values())
+
+
+def _before(text: str, section: int, at: int) -> str:
+    """The words of the section that stand before a place."""
+    said = plain(text[max(section, at - 2 * NEAR) : at])
+    return said if len(said) <= NEAR else "…" + said[-NEAR:].partition(" ")[2]
+
+
+def _after(text: str, end: int) -> str:
+    """The words that follow a place, up to the next heading."""
+    heading = _NEXT_HEADING.search(text, end, end + 2 * NEAR)
+    return clipped(plain(text[end : heading.start() if heading else end + 2 * NEAR]), NEAR)
 
 
 def _blocks(text: str, start: int) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from functions.prose import content, likeness
 from functions.research_assistant.documents import Document, documents
 from functions.research_assistant.passages import Found, passages
-from schemas import Passage
+from schemas import Passage, Unread
 
 if TYPE_CHECKING:
     from eventing.agent import Bucket
@@ -42,10 +42,11 @@ class Library:
 
     documents: int
     found: Sequence[Found] = field(repr=False)
+    unread: Sequence[Unread] = ()
 
     @classmethod
-    def of(cls, collection: Sequence[Document]) -> Library:
-        library = cls(len(collection), [found for document in collection for found in passages(document)])
+    def of(cls, collection: Sequence[Document], unread: Sequence[Unread] = ()) -> Library:
+        library = cls(len(collection), [found for document in collection for found in passages(document)], unread)
         library._index  # noqa: B018
         return library
 
@@ -98,16 +99,18 @@ def _spread(ranked: Sequence[Passage], count: int) -> list[Passage]:
 
 
 _LIBRARIES: WeakKeyDictionary[Bucket, dict[str, Library]] = WeakKeyDictionary()
+_READING: WeakKeyDictionary[Bucket, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def library(bucket: Bucket, collection: str) -> Library:
     """The library of a collection, from this process's memory where it is there; an empty one is not remembered."""
     kept = _LIBRARIES.setdefault(bucket, {})
-    if collection not in kept:
-        made = await asyncio.to_thread(Library.of, await documents(bucket, collection))
-        if not made.documents:
-            return made
-        while len(kept) >= KEPT:
-            kept.pop(next(iter(kept)))
-        kept[collection] = made
+    async with _READING.setdefault(bucket, asyncio.Lock()):
+        if collection not in kept:
+            made = await asyncio.to_thread(Library.of, *await documents(bucket, collection))
+            if not made.documents:
+                return made
+            while len(kept) >= KEPT:
+                kept.pop(next(iter(kept)))
+            kept[collection] = made
     return kept[collection]

@@ -45,7 +45,7 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
         return quotation(passage, event.question, event.claims)
 
     claims = [claim for claim in await asyncio.gather(*(mended(*pair) for pair in enumerate(event.claims))) if claim]
-    kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "metadata"})
+    kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "collection", "metadata"})
     written_by = event.written_by or ctx.llm.name
     return SummaryReady(**kept, revision=event.revision + 1, claims=tuple(claims), written_by=written_by)
 
@@ -56,7 +56,8 @@ def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
     kept = [n for n in range(len(event.claims)) if n not in reasons]
     place = {old: new for new, old in enumerate(kept)}
     verdicts = [v.model_copy(update={"claim": place[v.claim]}) for v in event.verdicts if v.claim in place]
-    same = event.model_dump(include={"request_id", "topic", "part", "of", "revision", "question", "written_by", "metadata"})
+    kept_fields = {"request_id", "topic", "part", "of", "revision", "question", "written_by", "collection", "metadata"}
+    same = event.model_dump(include=kept_fields)
     claims = tuple(event.claims[n] for n in kept)
     cited = tuple(p for p in event.passages if p.id in {claim.passage for claim in claims})
     return PartAbandoned(

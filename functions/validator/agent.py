@@ -17,7 +17,7 @@ async def handle(summary: SummaryReady, ctx: Context) -> ValidationPassed | Vali
         found = checks.verdict(number, claim, passages)
         if found.verdict != "supported" or claim.quoted:
             return found
-        return await judged(number, claim, passages[claim.passage], ctx.llm)
+        return await judged(found, claim, passages[claim.passage], ctx.llm)
 
     verdicts = await asyncio.gather(*(verdict(number, claim) for number, claim in enumerate(summary.claims)))
     supported = bool(verdicts) and all(found.verdict == "supported" for found in verdicts)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from functions.prose import clipped, content, plain, sentences, words
-from schemas import Claim, Passage, Verdict
+from schemas import Check, Claim, Passage, Verdict
 
 Kind = Literal["supported", "contradicted", "not_in_passage"]
-Check = Callable[[str, str], str]
+Rule = Callable[[str, str], str]
 COVERED = 0.7  # of a claim's content words must stand in its passage
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
 _UNIT = re.compile(r"\s*-?\s*(%|[^\W\d_]+)")
@@ -33,21 +33,27 @@ _NEGATION = re.compile(
 
 
 def verdict(number: int, claim: Claim, passages: dict[str, Passage]) -> Verdict:
-    """What code makes of a claim: the first fault found, or supported."""
-    kind, reason = _fault(claim, passages.get(claim.passage))
-    return Verdict(claim=number, verdict=kind, reason=clipped(reason, 300), by="code")
+    """What code makes of a claim: every check, and by the first fault found, or its absence, the verdict."""
+    made = _made(claim, passages.get(claim.passage))
+    kind, reason = next(((kind, check.said) for kind, check in made if not check.passed), _sound(claim))
+    return Verdict(claim=number, verdict=kind, reason=reason, by="code", checks=tuple(check for _, check in made))
 
 
-def _fault(claim: Claim, passage: Passage | None) -> tuple[Kind, str]:
+def _made(claim: Claim, passage: Passage | None) -> list[tuple[Kind, Check]]:
+    """The checks of a claim, each with what its fault means."""
     if passage is None:
-        return "not_in_passage", "it cites a passage that is not there"
+        return [("not_in_passage", _check("passage", "it cites a passage that is not there"))]
     if claim.quoted:
-        told = _quoted(claim.text, passage.text)
-        return ("not_in_passage", told) if told else ("supported", "word for word")
-    for kind, check in _CHECKS:
-        if told := check(claim.text, passage.text):
-            return kind, told
-    return "supported", "names, numbers and words agree with the passage"
+        return [("not_in_passage", _check("word for word", _quoted(claim.text, passage.text)))]
+    return [(kind, _check(name, check(claim.text, passage.text))) for name, kind, check in _CHECKS]
+
+
+def _check(name: str, fault: str) -> Check:
+    return Check(name=name, passed=not fault, said=clipped(fault, 300))
+
+
+def _sound(claim: Claim) -> tuple[Kind, str]:
+    return "supported", "word for word" if claim.quoted else "names, numbers and words agree with the passage"
 
 
 def _quoted(claim: str, passage: str) -> str:
@@ -147,11 +153,11 @@ def coverage(claim: str, passage: str) -> str:
     return f"too much of it is not in the passage: {', '.join(missing[:6])}"
 
 
-# Each check with what its fault means.
-_CHECKS: tuple[tuple[Kind, Check], ...] = (
-    ("not_in_passage", numbers),
-    ("not_in_passage", names),
-    ("not_in_passage", coverage),
-    ("contradicted", bearers),
-    ("contradicted", negation),
+# Each check by its name, with what its fault means.
+_CHECKS: tuple[tuple[str, Kind, Rule], ...] = (
+    ("numbers", "not_in_passage", numbers),
+    ("names", "not_in_passage", names),
+    ("words", "not_in_passage", coverage),
+    ("bearers", "contradicted", bearers),
+    ("denial", "contradicted", negation),
 )

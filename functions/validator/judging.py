@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from functions.asking import NO_ANSWER
 from functions.prose import clipped, plain
-from schemas import Claim, Passage, Verdict
+from schemas import Check, Claim, Passage, Verdict
 
 if TYPE_CHECKING:
     from eventing.agent import Model
@@ -30,13 +30,20 @@ def prompt(claim: Claim, passage: Passage) -> str:
     )
 
 
-async def judged(number: int, claim: Claim, passage: Passage, model: Model) -> Verdict:
-    """The model's verdict; an answer of no use is one against the claim."""
+async def judged(sound: Verdict, claim: Claim, passage: Passage, model: Model) -> Verdict:
+    """The model's verdict on a claim that code found sound; an answer of no use is one against the claim."""
     try:
         found = await model.answer(Judgement, prompt(claim, passage), system=SYSTEM, max_tokens=MAX_TOKENS)
+        supported = found.supported == "yes"
+        said = "yes" if supported else "no"
+        reason = "code and model find it in the passage" if supported else "the model does not find it in the passage"
     except NO_ANSWER as error:
+        said, supported = "no usable answer", False
         reason = f"the model gave no usable judgement ({type(error).__name__})"
-        return Verdict(claim=number, verdict="not_in_passage", reason=reason, by="model")
-    if found.supported == "yes":
-        return Verdict(claim=number, verdict="supported", reason="code and model find it in the passage", by="model")
-    return Verdict(claim=number, verdict="not_in_passage", reason="the model does not find it in the passage", by="model")
+    return Verdict(
+        claim=sound.claim,
+        verdict="supported" if supported else "not_in_passage",
+        reason=reason,
+        by="model",
+        checks=(*sound.checks, Check(name="model", passed=supported, said=said)),
+    )

@@ -164,7 +164,7 @@ def test_documents_that_cannot_be_used_are_told_and_the_rest_is_used(platform, t
         huge.truncate(1_000_000_000)
     done = platform.torpor("ask", "How high is the tide at Saint-Malo?", "--depth", "1", "--sources", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    for told in ("image.png: not one of", "secret.md: a link that leads out of the folder", "huge.txt: 954 MB"):
+    for told in ("image.png: not one of", "secret.md: a link that leads out of the folder", "huge.txt: 1,000 MB"):
         assert told in done.stdout, done.stdout
     missing = platform.torpor("ask", "x", "--sources", str(tmp_path / "absent"))
     assert missing.returncode == 1 and "is not there" in missing.stderr
