@@ -1,11 +1,11 @@
-"""`python -m eventing.apis [--check] [--to FOLDER] [WORKFLOW.yaml ...]`: write the descriptions, or say where they drifted."""
+"""`python -m eventing.apis [--check] [--to FOLDER] [WORKFLOW.yaml ...]`: write the descriptions, or say what drifted."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from eventing.apis import OPENAPI, openapi
+from eventing.apis import OPENAPI, asyncapi, mermaid, openapi, svg
 from eventing.errors import WorkflowError
 from eventing.workflow import FOLDER, Workflow, load
 
@@ -14,7 +14,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "generated"
 
 def files(workflow: Workflow) -> dict[str, str]:
     """File name -> text of everything that describes a workflow."""
-    return {}
+    return {
+        f"{workflow.name}.asyncapi.yaml": asyncapi.text(workflow),
+        f"{workflow.name}.mmd": mermaid.text(workflow),
+        **{f"{workflow.name}-{theme}.svg": svg.text(workflow, theme) for theme in svg.THEMES},
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -116,7 +116,7 @@ def _answer(route: Route, schemas: Doc) -> Doc:
     found: Doc = {"description": route.answer}
     if route.media:
         schema: Doc = {"type": "string"}
-        if route.media == "application/json":
+        if route.media.endswith("json"):
             schema = _schema(route.model, "serialization", schemas) if route.model else {"type": "object"}
         found["content"] = {route.media: {"schema": schema}}
     if route.status == HTTPStatus.ACCEPTED:

@@ -50,8 +50,8 @@ ROUTES = (
         note="The same body with the same request_id is the same request, however often it is sent.",
     ),
     Route(
-        "opening", "GET", "/research", "The JSON Schema of what is asked with", 200, "a JSON Schema", "application/schema+json",
-        dict[str, Any],
+        "opening", "GET", "/research", "The JSON Schema of what is asked with", 200, "a JSON Schema",
+        "application/schema+json", dict[str, Any],
     ),
     Route(
         "state", "GET", "/research/{id}", "Where a request stands", 200, "the state",
