@@ -161,12 +161,14 @@ class _Run:
         return self._events(answered, ctx, deadline, round(seconds * 1000))
 
     def _deadline(self) -> datetime:
-        opened = self.event.moment("time") or self.runtime.clock()
-        return self.event.moment("deadline") or opened + self.runtime.workflow.deadline
+        """What the event says, or follows from its time; never later than that of a request which opens now."""
+        now, lasts = self.runtime.clock(), self.runtime.workflow.deadline
+        opened = min(self.event.moment("time") or now, now)
+        return min(self.event.moment("deadline") or opened + lasts, now + lasts)
 
     def _context(self, deadline: datetime) -> Context:
-        budget = self.event.number("budgettokens")
-        budget = self.runtime.workflow.budget_tokens if budget is None else budget
+        most, given = self.runtime.workflow.budget_tokens, self.event.number("budgettokens")
+        budget = most if given is None else min(given, most)
         llm = self.adapter.models.for_step(
             key=str(self.key),
             deadline=deadline,

@@ -3,6 +3,7 @@
 EventingError
   NotACloudEventError      400  the request carries no CloudEvent
   ContractError            422  its data breaks the contract (or its type has none)
+  BadKeyError              422  no object of a store can have such a key
   StepConflictError        422  the step was done before, with another input
   PayloadTooLargeError     413
   NotNowError              503  could not be done now; the broker delivers it again
@@ -55,6 +56,10 @@ class ContractError(EventingError):
 
     def problem(self) -> dict[str, Any]:
         return {**super().problem(), **({"errors": self.errors} if self.errors else {})}
+
+
+class BadKeyError(EventingError):
+    status, title = 422, "Impossible key"
 
 
 class StepConflictError(EventingError):

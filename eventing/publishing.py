@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from eventing.envelope import Event, to_request
-from eventing.errors import PublishError
+from eventing.errors import ContractError, PublishError
 from eventing.step import Objects
 
 if TYPE_CHECKING:
     import urllib3
 
+_REFERENCE = re.compile(r"data/[0-9a-f]{64}")
 INLINE_BYTES = 64 * 1024  # larger data goes to the bucket, the event carries `dataref`
 
 
@@ -47,7 +49,7 @@ class Publisher:
 
     async def _by_reference(self, event: Event) -> Event:
         data = event.data or b""
-        key = f"data/{hashlib.sha256(data).hexdigest()}"
+        key = _reference(data)
         await self._objects.create(key, data, event.get("datacontenttype", "application/json"))
         return replace(event.having(dataref=key), data=None)
 
@@ -68,18 +70,25 @@ class Publisher:
             raise PublishError(f"{url} answered {answer.status} instead of 202: {told}")
 
 
+def _reference(data: bytes) -> str:
+    return f"data/{hashlib.sha256(data).hexdigest()}"
+
+
 async def resolved(event: Event, objects: Objects) -> Event:
     """The event with its data in it: fetched from the bucket where it carries `dataref`.
 
     Raises:
+        ContractError: when it names no data of an event, or the data is not what it names.
         PublishError: when the data is not in the bucket (yet).
     """
     reference = event.attributes.get("dataref")
     if reference is None or event.data:
         return event
-    if not reference.startswith("data/") or ".." in reference:
-        raise PublishError(f"dataref {reference!r} is not of the form data/<sha256>")
+    if not _REFERENCE.fullmatch(reference):
+        raise ContractError(f"dataref {reference[:100]!r} is not of the form data/<sha256>")
     data = await objects.get(reference)
     if data is None:
         raise PublishError(f"the data of event {event.id} is not in the bucket at {reference}")
+    if _reference(data) != reference:
+        raise ContractError(f"the data of event {event.id} in the bucket at {reference} is not what its name says")
     return replace(event.having(dataref=None), data=data)

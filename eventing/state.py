@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from eventing.envelope import Event, from_json, to_json
+from eventing.envelope import Event, from_json, parsed, to_json
 from eventing.errors import EventingError
 from eventing.step import Objects
 from eventing.workflow import Workflow
@@ -19,6 +20,7 @@ from schemas.research import StepState
 
 # The fields of an event's data that the fold and a reader of the trail need; the rest stays in the topic.
 _NOTED = ("topic", "depth", "part", "of", "revision", "question", "reason", "claims", "metadata")
+_MEANT = {"email", "sources", "link"}  # the fields of the metadata that have a meaning; they are text
 _LONGEST_NOTE = 2_000
 
 
@@ -29,17 +31,31 @@ def is_dead_letter(event: Event) -> bool:
 def noted(event: Event) -> Event:
     """The event with only the fields of its data that matter here; hostile data becomes none."""
     try:
-        data = json.loads(event.data or b"null")
+        data = parsed(event.data or b"null")
     except ValueError:
         data = None
-    notes: dict[str, Any] = {}
-    for name in _NOTED if isinstance(data, dict) else ():
-        value = data.get(name)
-        if isinstance(value, list):
-            value = len(value)
-        if value is not None and len(json.dumps(value)) <= _LONGEST_NOTE:
-            notes[name] = value
+    given = data if isinstance(data, dict) else {}
+    notes = {name: value for name in _NOTED if (value := _note(name, given.get(name))) is not None}
+    for name in ("durationms", "tokens", "part", "revision"):
+        if not re.fullmatch(r"[0-9]{1,15}", event.get(name, "0")):
+            event = event.having(**{name: None})
     return Event(event.having(datacontenttype="application/json").attributes, json.dumps(notes).encode())
+
+
+def _note(name: str, value: Any) -> Any:
+    """The value of a field as far as it is of use, or None; whoever reads it can rely on its type."""
+    if name == "metadata":
+        whole = {key: one for key, one in value.items() if _sound(key, one)} if isinstance(value, dict) else {}
+        return (whole if len(json.dumps(whole)) <= _LONGEST_NOTE else {k: whole[k] for k in _MEANT & whole.keys()}) or None
+    if name == "claims" and isinstance(value, list):
+        return len(value)
+    kind = int if name in ("depth", "part", "of", "revision", "claims") else str
+    return value if type(value) is kind and len(str(value)) <= _LONGEST_NOTE else None
+
+
+def _sound(name: str, value: Any) -> bool:
+    """Whether a field of the metadata is what it should be, where it has a meaning."""
+    return name not in _MEANT or value is None or (isinstance(value, str) and len(value) <= _LONGEST_NOTE)
 
 
 @dataclass
@@ -108,14 +124,14 @@ def overdue(state: WorkflowState, now: datetime) -> WorkflowState:
 
 
 def deadline_of(events: list[Event], workflow: Workflow) -> datetime | None:
-    """When the request must have ended: what its events say, else the opening event's time and the workflow's deadline."""
-    for event in sorted(events, key=lambda e: e.type != workflow.opens):
+    """When the request must have ended: what its agents say, else its opening event, else its time tells."""
+    for event in sorted(events, key=lambda e: (not e.source.startswith("/agents/"), e.type != workflow.opens)):
         try:
             if deadline := event.moment("deadline"):
                 return deadline
             if event.type == workflow.opens and (opened := event.moment("time")):
                 return opened + workflow.deadline
-        except EventingError:
+        except (EventingError, OverflowError):
             continue
     return None
 

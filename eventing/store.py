@@ -12,11 +12,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, from_url
 
-from eventing.errors import ConfigurationError, StoreError
+from eventing.errors import BadKeyError, ConfigurationError, StoreError
 
 
 class Store:
-    """Four verbs over one bucket; vendor errors become StoreError."""
+    """Four verbs over one bucket; vendor errors become StoreError, or BadKeyError where no object can have such a key."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -51,6 +51,8 @@ class Store:
             await obstore.put_async(self._store, key, data, mode="create", attributes=attributes)
         except AlreadyExistsError:
             return False
+        except ValueError as error:
+            raise BadKeyError(f"{key!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"{key} could not be written: {error}") from error
         return True
@@ -61,6 +63,8 @@ class Store:
             return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise BadKeyError(f"{key!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"{key} could not be read: {error}") from error
 
@@ -68,6 +72,8 @@ class Store:
         """Keys below a folder-like prefix, sorted."""
         try:
             chunks = [chunk async for chunk in obstore.list(self._store, prefix)]
+        except ValueError as error:
+            raise BadKeyError(f"{prefix!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
             raise StoreError(f"{prefix} could not be listed: {error}") from error
         return sorted(entry["path"] for chunk in chunks for entry in chunk)

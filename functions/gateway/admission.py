@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from eventing import ids, telemetry
 from eventing.adapter import faults, validated
 from eventing.envelope import Event, from_json, to_json
+from eventing.envelope import parsed as json_of
 from eventing.errors import ContractError, EventingError
 from eventing.runtime import Runtime
 from functions.gateway import opening
@@ -35,7 +36,7 @@ def parsed(body: bytes, runtime: Runtime) -> BaseModel:
         ContractError: naming each field that breaks a rule.
     """
     try:
-        json.loads(body)
+        json_of(body)
     except ValueError as error:
         raise NotJSONError(f"the body is no JSON: {error}") from None
     try:
@@ -66,8 +67,9 @@ async def admit_event(event: Event, runtime: Runtime) -> UUID:
         raise ContractError(f"the gateway takes events of type {runtime.workflow.opens}, got {event.type[:80]!r}")
     query = validated(event, opening.contract(runtime))
     kept = {name: event.get(name) for name in ("traceparent", "tracestate", "targetversion", "deadline") if event.get(name)}
-    for name in ("time", "deadline"):
-        event.moment(name)
+    event.moment("time")
+    if deadline := event.moment("deadline"):
+        kept["deadline"] = min(deadline, runtime.clock() + runtime.workflow.deadline).isoformat()
     return await publish(query, kept, runtime)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from urllib.parse import unquote
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from eventing import ids, telemetry
-from eventing.envelope import Event
+from eventing.envelope import Event, parsed
+from eventing.errors import EventingError
+from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.state import deadline_of, fold, is_dead_letter, notes
 from schemas import Contract, RequestMetadata, WorkflowState, contract_for
@@ -29,7 +32,9 @@ class Tracker:
         """Note one event, or on a tick end what is overdue; says what it did."""
         if event.type == TICK:
             return f"expired {await self.expire()}"
-        request_id = event.request_id()
+        with contextlib.suppress(EventingError):  # what cannot be had is noted without its data
+            event = await resolved(event, self._runtime.store)
+        request_id = event.request_id() or _named_in(event)
         if request_id is None:
             return "no request"
         new = await self._journal.record(request_id, event)
@@ -52,8 +57,8 @@ class Tracker:
             request_id = UUID(name)
             events = await self._journal.events(request_id)
             if fold(request_id, events, self._runtime.workflow).status == "running":
-                deadline = deadline_of(events, self._runtime.workflow)
-                await self.end(request_id, events, f"the deadline {deadline:%Y-%m-%d %H:%M:%S} UTC has passed")
+                passed = datetime.fromisoformat(moment)
+                await self.end(request_id, events, f"the deadline {passed:%Y-%m-%d %H:%M:%S} UTC has passed")
                 count += 1
             await self._runtime.store.delete(key)
         return count
@@ -79,7 +84,8 @@ class Tracker:
 
     async def _watch(self, request_id: UUID, events: list[Event]) -> None:
         if deadline := deadline_of(events, self._runtime.workflow):
-            moment = deadline.astimezone(UTC).replace(microsecond=0).isoformat()
+            latest = self._runtime.clock() + self._runtime.workflow.deadline
+            moment = min(deadline, latest).astimezone(UTC).replace(microsecond=0).isoformat()
             await self._runtime.store.create(f"deadlines/{moment}/{request_id}", b"")
 
     async def _publish(self, request_id: UUID, state: WorkflowState) -> None:
@@ -109,6 +115,14 @@ def told(dead: Event) -> str:
     step = dead.get("failedstep") or dead.get("knativeerrordest") or "a step"
     reason = unquote(dead.get("reason")) or f"HTTP {dead.get('knativeerrorcode')}"
     return f"{step} could not handle {dead.type} after all its retries: {reason}"
+
+
+def _named_in(event: Event) -> UUID | None:
+    """The request that the data names: a foreign producer need not know our attributes."""
+    try:
+        return UUID(parsed(event.data or b"null")["request_id"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _metadata(given: object) -> RequestMetadata:

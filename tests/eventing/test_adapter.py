@@ -1,6 +1,7 @@
 """What an agent's adapter must do with an event: validate it, do its step once, publish what is stored."""
 
 import asyncio
+import hashlib
 import json
 from datetime import timedelta
 from uuid import UUID
@@ -10,7 +11,8 @@ import pytest
 from eventing import Context, agent
 from eventing.adapter import Adapter
 from eventing.envelope import Event
-from eventing.errors import AgentError, ContractError, StepConflictError, WrongAnswerError
+from eventing.errors import AgentError, ContractError, PublishError, StepConflictError, WrongAnswerError
+from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
@@ -249,10 +251,38 @@ def part(number: int) -> ValidationPassed:
 
 async def test_large_answers_travel_by_reference():
     world = World()
-    from eventing.publishing import resolved
-
-    big = Event({**request().attributes, "dataref": "data/" + "0" * 64})
-    await world.runtime.store.create("data/" + "0" * 64, request().data or b"")
+    key = "data/" + hashlib.sha256(request().data or b"").hexdigest()
+    big = Event({**request().attributes, "dataref": key})
+    await world.runtime.store.create(key, request().data or b"")
     assert (await resolved(big, world.runtime.store)).data == request().data
     assert await world.planner().take(big) == "done"
     assert SummaryReady.event == "summary_ready"
+
+
+@pytest.mark.parametrize(
+    ("reference", "kind"),
+    [
+        ("../../etc/passwd", ContractError),
+        ("data/../requests/x/request.json", ContractError),
+        ("requests/x/request.json", ContractError),
+        ("data/" + "1" * 64, ContractError),  # what lies there is something else
+        ("data/" + "0" * 64, PublishError),  # it may come yet
+    ],
+)
+async def test_a_reference_reaches_the_data_of_events_only(reference, kind):
+    world = World()
+    await world.runtime.store.create("data/" + "1" * 64, request().data or b"")
+    with pytest.raises(kind):
+        await world.planner().take(Event({**request().attributes, "dataref": reference}))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"deadline": "2999-01-01T00:00:00Z"}, {"time": "9999-12-31T23:59:59Z"}, {"time": "2027-01-01T00:00:00+00:00"}],
+)
+async def test_a_forged_deadline_or_budget_gives_a_request_no_more_than_any_other_has(forged):
+    world = World()
+    await world.planner().take(request().having(budgettokens="9" * 30, **forged))
+    (first, _) = world.broker.events
+    assert first.moment("deadline") == NOON + timedelta(minutes=30)
+    assert int(first.get("budgettokens")) <= 30_000

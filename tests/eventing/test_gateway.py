@@ -67,6 +67,8 @@ def test_curl_without_a_content_type_is_understood(world):
         ({"topic": "x" * 1_000_000}, 413, "the body is larger than 262144 bytes"),
         ({"topic": "x" * 3_000}, 422, "topic: String should have at most 2000 characters"),
         (b"{not json", 400, "the body is no JSON"),
+        (b'{"topic": "x", "metadata": {"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}}", 400, "nested more than 100 deep"),
+        (b'{"topic": "x", "metadata": {"a": NaN}}', 400, "NaN is no JSON"),
         (b"[]", 422, "(all)"),
     ],
 )
@@ -112,6 +114,16 @@ def test_a_cloudevent_is_taken_in_both_modes(world, mode):
     )
     assert world.client.post("/", content=body, headers=headers).status_code == 202
     assert json.loads(world.broker.events[0].data)["topic"] == "x"
+
+
+def test_a_deadline_of_ones_own_can_only_be_nearer(world):
+    for deadline, kept in (("2999-01-01T00:00:00Z", 30), ((NOON + timedelta(minutes=5)).isoformat(), 5)):
+        event = opening({"request_id": str(uuid4()), "topic": "x", "depth": 1}).having(deadline=deadline)
+        headers, body = to_request(event)
+        assert world.client.post("/", content=body, headers=headers).status_code == 202
+        assert world.broker.events[-1].moment("deadline") == NOON + timedelta(minutes=kept)
+    headers, body = to_request(event.having(deadline="0001-01-01T00:00:00+14:00"))
+    assert world.client.post("/", content=body, headers=headers).status_code == 400
 
 
 def test_a_cloudevent_that_forges_a_later_step_is_refused(world):

@@ -1,5 +1,6 @@
 """Where a request stands must not depend on the order in which its events arrived, nor on their number of arrivals."""
 
+import hashlib
 import json
 import random
 from datetime import timedelta
@@ -153,3 +154,59 @@ async def test_an_event_without_a_request_is_passed_over():
         await world.tracker.take(Event({"specversion": "1.0", "id": "1", "source": "/x", "type": "y"}, b"\xff"))
         == "no request"
     )
+
+
+HOSTILE = [
+    {"part": {}, "of": True, "topic": ["x"], "metadata": "x", "reason": 7, "claims": "many"},
+    {"part": [1], "of": 1e300, "metadata": {"link": {}, "email": []}, "reason": ["x"]},
+    {"part": "1", "of": "2", "metadata": [], "revision": -1, "question": {"a": "b"}},
+]
+
+
+async def test_data_that_breaks_every_contract_stops_neither_the_tracker_nor_the_request():
+    world = World()
+    await world.tracker.take(history()[0])
+    for n, data in enumerate(HOSTILE):
+        for kind in WORKFLOW.topics:
+            broken = event(kind, data, n, "/agents/x/y", durationms="soon", tokens="1e9", part="all", revision="-")
+            assert await world.tracker.take(broken) == "done"
+    deep = Event(history()[0].having(id="deep").attributes, b"[" * 100_000)
+    assert await world.tracker.take(deep) == "done"
+    state = fold(REQUEST, await world.runtime.journal.events(REQUEST), WORKFLOW)
+    assert state.topic == "sleep" and state.link is None and state.steps == ()
+
+
+async def test_a_deadline_beyond_all_others_ends_with_them():
+    world = World()
+    await world.tracker.take(history()[0].having(deadline="2999-01-01T00:00:00Z"))
+    world.now += timedelta(minutes=31)
+    assert await world.tracker.expire() == 1
+
+
+async def test_an_event_of_a_producer_that_knows_none_of_our_attributes_is_tracked():
+    world = World()
+    opening = history()[0].having(requestid=None)
+    assert await world.tracker.take(opening) == "done"
+    await world.tracker.take(opening.having(knativeerrorcode="500", failedstep="planner", reason="model down"))
+    (failed,) = world.published("research_failed")
+    assert failed["metadata"]["email"] == "a@b.c"
+
+
+async def test_metadata_too_long_to_be_noted_keeps_the_address():
+    world = World()
+    long = event("research_requests", {"topic": "sleep", "metadata": {"email": "a@b.c", "note": "x" * 5_000}})
+    await world.tracker.take(long)
+    (noted,) = await world.runtime.journal.events(REQUEST)
+    assert notes(noted)["metadata"] == {"email": "a@b.c"}
+
+
+async def test_data_that_travels_by_reference_is_noted_too():
+    world = World()
+    whole = history()[4]
+    key = f"data/{hashlib.sha256(whole.data).hexdigest()}"
+    await world.runtime.store.create(key, whole.data)
+    await world.tracker.take(Event(whole.having(dataref=key).attributes))
+    (noted,) = await world.runtime.journal.events(REQUEST)
+    assert notes(noted)["part"] == 1
+    lost = Event(history()[3].having(dataref=f"data/{'0' * 64}").attributes)
+    assert await world.tracker.take(lost) == "done"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from eventing.errors import ConfigurationError
+from eventing.errors import BadKeyError, ConfigurationError
 from eventing.store import Store
 
 
@@ -39,3 +39,11 @@ async def test_what_is_not_there_is_none_and_listing_is_by_folder(store):
 def test_a_wrong_url_is_told():
     with pytest.raises(ConfigurationError, match="TORPOR_STORE='gopher://x' cannot be opened"):
         Store.open("gopher://x")
+
+
+@pytest.mark.parametrize("key", ["sources/..", "a//b", "a/\0b", "a/\ud800"])
+async def test_a_key_that_no_object_can_have_is_not_asked_for_again(store, key):
+    for ask in (store.keys, store.get, lambda key: store.create(key, b"")):
+        with pytest.raises(BadKeyError) as caught:
+            await ask(key)
+        assert caught.value.status == 422
