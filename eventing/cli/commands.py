@@ -35,14 +35,49 @@ def main() -> None:
     """
 
 
+@main.group()
+def new() -> None:
+    """Make a workflow, or an agent of one, that runs as made."""
+
+
+@new.command("workflow")
+@click.argument("name")
+def new_workflow(name: str) -> None:
+    """Make the current folder a project: a pipeline of two agents called NAME, its contracts, its tests."""
+    from eventing.cli import authoring
+
+    authoring.new_workflow(name)
+
+
+@new.command("agent")
+@click.argument("name")
+@click.option("--takes", help="The event that it takes; what a request ends with if not given.")
+def new_agent(name: str, takes: str | None) -> None:
+    """Make an agent NAME: its folder, its contract, its step in the workflow, its test."""
+    from eventing.cli import authoring
+
+    authoring.new_agent(project.config(), name, takes)
+
+
+@main.command()
+def check() -> None:
+    """Say everything that is wrong with workflow, func.yaml files and agents, each with its line and its mend."""
+    from eventing.cli import checking
+
+    checking.check(project.config())
+
+
 @main.command()
 @click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents that requests use which name none.")
 @click.option("--detach", is_flag=True, help="Return once it is up; stop it with `torpor down`.")
 def up(sources: Path | None, detach: bool) -> None:
     """Start the platform on this machine: Kafka, the model, the agents' sleeping places."""
-    from eventing.cli import platform
+    from eventing.cli import checking, platform
 
-    platform.up(project.config(), sources, detach)
+    chosen = project.config()
+    if not detach:
+        checking.prepare(chosen)
+    platform.up(chosen, sources, detach)
 
 
 @main.command()

@@ -1,0 +1,40 @@
+"""The contracts of a project: every module of its schemas/ can be imported, under a name and for events of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from eventing.checking.importing import Importer
+from eventing.checking.problem import Problem
+from schemas.contract import OWN_MODULES, events
+
+_EVENT = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def check(project: Path, own: bool, importer: Importer) -> Iterator[Problem]:
+    """What is wrong; `own` says that the project is somebody's own, beside the installed package."""
+    for room in ("schemas", "functions") if own else ():
+        if (project / room / "__init__.py").exists():
+            yield Problem(f"{room}/__init__.py", 1, f"remove it: the folder extends the installed package `{room}`")
+    for file in sorted((project / "schemas").glob("*.py")):
+        if file.stem in OWN_MODULES | {"__init__", "evolution", "export"}:
+            if own and file.stem != "__init__":
+                yield Problem(
+                    f"schemas/{file.name}", 1, f"the package has a module schemas.{file.stem}: name yours otherwise"
+                )
+            continue
+        importer.take(f"schemas.{file.stem}", f"schemas/{file.name}")
+    if importer.problems:
+        return
+    for event, contract in events().items():
+        if not _EVENT.fullmatch(event) and contract.__module__.startswith("schemas."):
+            module = contract.__module__.replace(".", "/") + ".py"
+            told = f"event={event!r}: a topic's name is lower-case letters, digits and _, and begins with a letter"
+            yield Problem(module, _line(project / module, f"class {contract.__name__}("), told)
+
+
+def _line(file: Path, text: str) -> int:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((n for n, line in enumerate(lines, 1) if text in line), 1)

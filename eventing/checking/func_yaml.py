@@ -1,0 +1,110 @@
+"""The func.yaml of each function: what the platform and `func` need of it, and whether it agrees with the workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eventing.checking.problem import Problem
+from eventing.project import PACKAGE
+from eventing.workflow import Workflow, line_of
+
+_PROBES = {"liveness": "/health/liveness", "readiness": "/health/readiness"}
+_MAIN = "functions/main.py"
+
+
+def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Problem]:
+    """What is wrong with `folder`/func.yaml."""
+    file = f"functions/{folder.name}/func.yaml"
+    text = (project / file).read_text()
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        yield Problem(file, mark.line + 1 if mark else 1, f"is no YAML: {getattr(error, 'problem', None) or error}")
+        return
+    if not isinstance(content, dict):
+        yield Problem(file, 1, "must be a mapping with name, run and deploy; copy the one of another function")
+        return
+    for keys, what in (*_head(folder, content), *_environ(project, folder, content, workflow), *_scale(content)):
+        yield Problem(file, line_of(text, *keys), what)
+
+
+Fault = tuple[tuple[str | int, ...], str]
+
+
+def _head(folder: Path, content: dict[str, Any]) -> Iterator[Fault]:
+    wanted = folder.name.replace("_", "-")
+    if content.get("name") != wanted:
+        yield ("name",), f"name: must be {wanted}, the folder's name with dashes, got {content.get('name')!r}"
+    if not content.get("specVersion"):
+        yield (), "specVersion is missing; `func` needs it: specVersion: 0.36.0"
+    if content.get("runtime") != "python":
+        yield ("runtime",), f"runtime: must be python, got {content.get('runtime')!r}"
+    probes = _at(content, "deploy", "healthEndpoints") or {}
+    for name, path in _PROBES.items():
+        if probes.get(name) != path:
+            yield ("deploy", "healthEndpoints", name), f"deploy.healthEndpoints.{name}: must be {path}, which is served"
+
+
+def _environ(project: Path, folder: Path, content: dict[str, Any], workflow: Workflow | None) -> Iterator[Fault]:
+    envs = _at(content, "run", "envs")
+    if not isinstance(envs, list):
+        yield ("run",), "run.envs: must be a list of name and value, with FUNCTION_TARGET, FUNCTION_SOURCE, TORPOR_AGENT"
+        return
+    found = {e["name"]: (n, e.get("value")) for n, e in enumerate(envs) if isinstance(e, dict) and e.get("name")}
+    for name, (n, value) in found.items():
+        if not isinstance(value, str):
+            yield ("run", "envs", n), f"{name}: must be text, write it in quotes: '{value}'"
+    source = found.get("FUNCTION_SOURCE", (0, None))[1]
+    wanted = {"FUNCTION_TARGET": "function", **({"TORPOR_AGENT": folder.name} if source == _MAIN else {})}
+    for name, value in wanted.items():
+        if found.get(name, (0, None))[1] != value:
+            yield ("run", "envs", found[name][0]) if name in found else ("run", "envs"), f"{name}: must be {value}"
+    if not source or not any((root / source).is_file() for root in (project, PACKAGE)):
+        where = ("run", "envs", found["FUNCTION_SOURCE"][0]) if source else ("run", "envs")
+        yield where, f"FUNCTION_SOURCE: there is no file {source}; an agent's is {_MAIN}"
+    if workflow:
+        yield from _time_limit(folder.name, found, workflow)
+
+
+def _time_limit(name: str, found: dict[str, tuple[int, Any]], workflow: Workflow) -> Iterator[Fault]:
+    limits = {step.time_limit.total_seconds(): step.name for step in workflow.steps if step.agent == name}
+    if not limits:
+        return
+    most, (n, given) = max(limits), found.get("TORPOR_TIME_LIMIT_S", (None, None))
+    try:
+        seconds = float(given) if given is not None else 60.0
+    except (TypeError, ValueError):
+        yield ("run", "envs", n or 0), f"TORPOR_TIME_LIMIT_S: must be a number of seconds, got {given!r}"
+        return
+    if seconds != most:
+        where = ("run", "envs") if n is None else ("run", "envs", n)
+        told = (
+            f"TORPOR_TIME_LIMIT_S is {seconds:g}, but step {limits[most]} of the workflow has {most:g} s: write '{most:g}'"
+        )
+        yield where, told
+
+
+def _scale(content: dict[str, Any]) -> Iterator[Fault]:
+    options = ("deploy", "options")
+    least, most = (_at(content, *options, "scale", key) or 0 for key in ("min", "max"))
+    each = _at(content, *options, "resources", "limits", "concurrency")
+    for key, value in (("min", least), ("max", most)):
+        if not isinstance(value, int) or value < 0:
+            yield (*options, "scale", key), f"deploy.options.scale.{key}: must be a number of processes, got {value!r}"
+            return
+    if most and least > most:
+        yield (*options, "scale", "min"), f"deploy.options.scale: min {least} is more than max {most}"
+    if each is not None and (not isinstance(each, int) or each < 1):
+        where = (*options, "resources", "limits", "concurrency")
+        yield where, f"deploy.options.resources.limits.concurrency: must be a number of requests at a time, got {each!r}"
+
+
+def _at(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content

@@ -1,0 +1,72 @@
+"""`torpor new`: what was made, and what to do next."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from eventing import project as projects
+from eventing import scaffold, workflow
+from eventing.cli import checking
+from eventing.cli.asking import say
+from eventing.local.config import Config
+
+_NEXT = """
+Next, from this folder:
+
+  torpor check                          # what is wrong, before anything runs
+  {python} -m unittest                    # the agents' tests: no Kafka, no model
+  torpor up --detach                    # Kafka, a small model, your agents asleep; the first time fetches 220 MB
+  torpor ask "Why do bats hibernate?"   # wakes them, shows each step and the answer
+  torpor down
+
+Change an agent while it runs: what you save holds from its next event on.
+"""
+
+
+def new_workflow(name: str) -> None:
+    """Make the current folder a project of its own."""
+    folder = Path.cwd()
+    made = scaffold.new_project(name, folder)
+    _show(made)
+    own = sum(_lines(folder / path) for path in made if path.startswith(("functions", "schemas")) and path.endswith(".py"))
+    say(f"\nA pipeline of two agents, drafter and editor: {own} lines of Python.")
+    say(_NEXT.format(python="python3" if os.name == "posix" else "python").rstrip())
+
+
+def new_agent(config: Config, name: str, takes: str | None) -> None:
+    """Make an agent, and give it a step in the project's workflow."""
+    checking.sound(config)
+    file = config.workflow or workflow.FOLDER / "research.yaml"
+    if config.project != projects.PACKAGE:
+        _enter(config.project)
+    made = scaffold.new_agent(name, config.project, file, takes)
+    _show(made)
+    if config.project == projects.PACKAGE:
+        for generated in ("schemas.export", "eventing.manifests"):
+            subprocess.run([sys.executable, "-m", generated], cwd=config.project, check=True)
+        say("  written anew: schemas/json/, eventing/manifests/")
+    checking.check(config)
+    test = next(path for path in made if path.startswith("tests/"))
+    say(f"\nNext: {made[0]} is what it does; its test: python3 -m unittest {test.removesuffix('.py').replace('/', '.')}")
+
+
+def _enter(project: Path) -> None:
+    """Make the project's contracts importable here; they were checked in a process of their own."""
+    import schemas
+
+    sys.path.insert(0, str(project))
+    schemas.__path__.append(str(project / "schemas"))
+
+
+def _show(made: list[str]) -> None:
+    for path in made:
+        say(f"  {click.style('made', fg='green')}  {path}")
+
+
+def _lines(file: Path) -> int:
+    return sum(1 for line in file.read_text().splitlines() if line.strip())
