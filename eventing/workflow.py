@@ -107,6 +107,17 @@ class Workflow(_Section):
         return next((s for s in self.steps if s.agent == agent and event in s.takes), None)
 
 
+class _Every(frozenset[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __bool__(self) -> bool:
+        return True
+
+
+EVERY_EVENT = _Every()  # for whoever reads a workflow file without the project's contracts
+
+
 def load(path: Path, known: frozenset[str] | None = None) -> Workflow:
     """The workflow of a file.
 

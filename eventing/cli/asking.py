@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from eventing.cli import gateway
+from eventing.cli import gateway, opening
 from eventing.cli.trails import clock
 
 _VERDICTS = {
@@ -39,7 +39,7 @@ class Story:
 def post(url: str, topic: str, depth: int, email: str | None, sources: str | None) -> str:
     """Post a request to the gateway; its request id."""
     metadata = {name: value for name, value in (("email", email), ("sources", sources)) if value}
-    answer = gateway.call("POST", f"{url}/research", {"topic": topic, "depth": depth, "metadata": metadata})
+    answer = gateway.call("POST", f"{url}/requests", opening.body(url, topic, depth, metadata))
     import json
 
     return str(json.loads(answer)["request_id"])

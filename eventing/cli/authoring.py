@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ _NEXT = """
 Next, from this folder:
 
   torpor check                          # what is wrong, before anything runs
-  {python} -m unittest                    # the agents' tests: no Kafka, no model
+  {unittest:<36}  # the agents' tests: no Kafka, no model
   torpor up --detach                    # Kafka, a small model, your agents asleep; the first time fetches 220 MB
   torpor ask "Why do bats hibernate?"   # wakes them, shows each step and the answer
   torpor down
@@ -35,7 +35,7 @@ def new_workflow(name: str) -> None:
     _show(made)
     own = sum(_lines(folder / path) for path in made if path.startswith(("functions", "schemas")) and path.endswith(".py"))
     say(f"\nA pipeline of two agents, drafter and editor: {own} lines of Python.")
-    say(_NEXT.format(python="python3" if os.name == "posix" else "python").rstrip())
+    say(_NEXT.format(unittest=_unittest()).rstrip())
 
 
 def new_agent(config: Config, name: str, takes: str | None) -> None:
@@ -52,7 +52,7 @@ def new_agent(config: Config, name: str, takes: str | None) -> None:
         say("  written anew: schemas/json/, eventing/manifests/")
     checking.check(config)
     test = next(path for path in made if path.startswith("tests/"))
-    say(f"\nNext: {made[0]} is what it does; its test: python3 -m unittest {test.removesuffix('.py').replace('/', '.')}")
+    say(f"\nNext: {made[0]} is what it does; its test: {_unittest()} {test.removesuffix('.py').replace('/', '.')}")
 
 
 def _enter(project: Path) -> None:
@@ -61,6 +61,16 @@ def _enter(project: Path) -> None:
 
     sys.path.insert(0, str(project))
     schemas.__path__.append(str(project / "schemas"))
+
+
+def _unittest() -> str:
+    """How this very Python is called from here."""
+    near = next((name for name in ("python", "python3") if _bin(shutil.which(name)) == _bin(sys.executable)), sys.executable)
+    return f"{near} -m unittest"
+
+
+def _bin(path: str | None) -> Path | None:
+    return Path(path).parent if path else None
 
 
 def _show(made: list[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from eventing.cli import asking, gateway, project
+from eventing.cli import asking, gateway, opening, project
 from eventing.cli.errors import CommandError, NotRunningError
 from eventing.local.errors import LocalPlatformError
 
@@ -121,7 +121,8 @@ def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s:
     if not story.complete:
         raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
     if not as_json:
-        asking.say(f"report: {story.state['link']}   ({asking.cost(story)})")
+        end = f"report: {story.state['link']}" if story.state.get("link") else opening.answer(url, request_id)
+        asking.say(f"{end}   ({asking.cost(story)})")
 
 
 @main.command()

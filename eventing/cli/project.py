@@ -8,6 +8,7 @@ from pathlib import Path
 from eventing import project as projects
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config, Ports
+from eventing.workflow import EVERY_EVENT, Workflow, load, named
 
 
 def root(start: Path | None = None) -> Path:
@@ -31,6 +32,11 @@ def workflow(project: Path) -> Path | None:
     if not found:
         raise CommandError(f"{project} has functions/ and no workflow file beside it; `torpor new workflow NAME` makes one")
     return found[0]
+
+
+def shown(chosen: Config) -> Workflow:
+    """The workflow as it is to be shown: its contracts are not looked at."""
+    return load(chosen.workflow, EVERY_EVENT) if chosen.workflow else named("research")
 
 
 def _names(paths: list[Path]) -> str:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from eventing.cli import gateway
+from eventing.cli import gateway, project
 from eventing.cli.asking import Story, lines, say
 from eventing.cli.errors import CommandError, NotRunningError
 
@@ -60,9 +60,8 @@ def _as_picture(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], l
     from rich.text import Text
 
     from eventing.cli.picture import Picture
-    from eventing.workflow import named
 
-    picture = Picture(named("research"))
+    picture = Picture(project.shown(project.config()))
     console = Console(highlight=False)
 
     def seen() -> Iterator[tuple[str, dict[str, Any]]]:
