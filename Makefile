@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "installing into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps $$(test -x $(BIN)/torpor && echo --quiet || echo --progress-bar on) -r requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 install: $(READY) ## Install everything that is named in requirements.lock

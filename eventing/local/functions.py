@@ -52,6 +52,9 @@ class Scaled:
         self._start = start
         self._idle_s = idle_s
         self._serving: list[Instance] = []
+        self._leaving: list[Instance] = []  # they answer what they have, and get nothing more
+        self._generation = 0  # of the code: what was started from an older one is not used
+        self._last_failure = ""
         self._starting: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[Instance]] = deque()
         self._ending: set[asyncio.Task[None]] = set()
@@ -67,10 +70,14 @@ class Scaled:
     @property
     def instances(self) -> int:
         """Processes, those that start or stop included."""
-        return len(self._serving) + len(self._starting) + len(self._ending)
+        return len(self._serving) + len(self._leaving) + len(self._starting) + len(self._ending)
 
     @property
     def in_flight(self) -> int:
+        return self._load + sum(i.in_flight for i in self._leaving)
+
+    @property
+    def _load(self) -> int:
         return sum(i.in_flight for i in self._serving) + len(self._waiting)
 
     @asynccontextmanager
@@ -103,6 +110,19 @@ class Scaled:
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
+    def renew(self, function: Function | None = None) -> None:
+        """Let every process end once it has answered what it has; whatever comes from now on gets new ones."""
+        self.function = function or self.function
+        self._generation += 1
+        for instance in list(self._serving):
+            if instance.in_flight:
+                self._serving.remove(instance)
+                self._leaving.append(instance)
+            else:
+                self._retire(instance)
+        if self._waiting or self.function.min_scale:
+            self.scale()
+
     async def close(self, drain_s: float) -> None:
         """Take no request any more, wait for those in flight, then end every process."""
         self._closed = True
@@ -112,7 +132,7 @@ class Scaled:
         if self.in_flight:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), drain_s)
-        for instance in list(self._serving):
+        for instance in [*self._serving, *self._leaving]:
             self._retire(instance)
         await asyncio.gather(*self._starting, *self._ending, return_exceptions=True)
         for watch in self._watching:
@@ -121,7 +141,7 @@ class Scaled:
     def _wanted(self) -> int:
         most = min(self.function.max_scale or _MOST_PROCESSES, _MOST_PROCESSES)
         each = self.function.concurrency
-        needed = math.ceil(self.in_flight / each) if each else min(self.in_flight, 1)
+        needed = math.ceil(self._load / each) if each else min(self._load, 1)
         return min(most, max(needed, self.function.min_scale))
 
     def _free(self) -> Instance | None:
@@ -156,6 +176,8 @@ class Scaled:
         self._hand_out()
         if self._closed and not self.in_flight:
             self._drained.set()
+        if instance in self._leaving and instance.in_flight == 0:
+            self._retire(instance)
         self._rest(instance)
 
     def _rest(self, instance: Instance) -> None:
@@ -169,13 +191,18 @@ class Scaled:
             self._retire(instance)
 
     def _retire(self, instance: Instance, grace_s: float = GRACE_S) -> None:
-        if instance in self._serving:
-            self._serving.remove(instance)
-            task = asyncio.ensure_future(instance.stop(grace_s))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        for among in (self._serving, self._leaving):
+            if instance in among:
+                among.remove(instance)
+                self._end(instance, grace_s)
+
+    def _end(self, instance: Instance, grace_s: float = GRACE_S) -> None:
+        task = asyncio.ensure_future(instance.stop(grace_s))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _add(self) -> None:
+        generation = self._generation
         try:
             instance = await self._start(self.function)
         except FunctionUnavailableError as error:
@@ -183,10 +210,14 @@ class Scaled:
             self._failed(error)
             return
         self._started()
+        if generation != self._generation:
+            self._end(instance)
+            self.scale()
+            return
         self.counts.starts += 1
         self.counts.cold_start_s = instance.ready_after_s
         self.counts.cold_start_total_s += instance.ready_after_s
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._last_failure = 0, ""
         self._serving.append(instance)
         watch = asyncio.ensure_future(self._watch(instance))
         self._watching.add(watch)
@@ -200,7 +231,9 @@ class Scaled:
             self._starting.discard(task)
 
     def _failed(self, error: FunctionUnavailableError) -> None:
-        _log.error("%s", error)
+        if str(error) != self._last_failure:  # every attempt of a delivery may find the same
+            _log.error("%s", error)
+        self._last_failure = str(error)
         self.counts.failed_starts += 1
         self._failed_in_a_row += 1
         if not self._serving and not self._starting:

@@ -35,7 +35,7 @@ def load(manifests: Path, functions: Path, brought: Sequence[Path] = ()) -> Reso
     Raises:
         ManifestError: naming file, resource and field.
     """
-    found = _functions(functions, brought)
+    found = functions_of(functions, brought)
     return _Loader(list(_documents(manifests)), found).resources()
 
 
@@ -91,7 +91,12 @@ def _formed(form: type[_F], content: Any, where: str, under: str) -> _F:
         raise ManifestError(f"{where}: {under}{path}: {why}".replace(": .", ": ")) from None
 
 
-def _functions(folder: Path, brought: Sequence[Path] = ()) -> dict[str, Function]:
+def functions_of(folder: Path, brought: Sequence[Path] = ()) -> dict[str, Function]:
+    """The functions of a folder and of those `brought`, by name.
+
+    Raises:
+        ManifestError: naming file and field.
+    """
     found: dict[str, Function] = {}
     for file in [*sorted(folder.glob("*/func.yaml")), *(one / "func.yaml" for one in brought)]:
         content = next(iter(_parsed(file)), None)

@@ -20,8 +20,10 @@ from eventing.local.errors import ServiceError
 from eventing.local.functions import Functions
 from eventing.local.gateway_proxy import GatewayProxy
 from eventing.local.instance import Instance
+from eventing.local.listening import Listener
 from eventing.local.loading import load
 from eventing.local.mailbox import Mailbox
+from eventing.local.reloading import reloading
 from eventing.local.resources import Function, Resources
 from eventing.local.sinks import Sinks
 from eventing.local.status import Status
@@ -58,6 +60,9 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         parts = await stack.enter_async_context(_parts(config, resources))
         dispatcher = await _listen(config, parts, stack)
         parts.functions.keep_min_scale()
+        await stack.enter_async_context(reloading(config, parts.functions, progress))
+        listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
+        stack.callback(listening.cancel)
         await _until(stop, dispatcher, progress, config)
 
 

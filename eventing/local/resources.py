@@ -94,8 +94,9 @@ class Function:
 
     @property
     def time_limit_s(self) -> float:
-        """Serving's timeoutSeconds."""
-        return float(self.environ.get("TORPOR_TIME_LIMIT_S") or 300)
+        """Serving's timeoutSeconds: what an agent has, and a little more in which its process can say that it is over."""
+        limit = float(self.environ.get("TORPOR_TIME_LIMIT_S") or 300)
+        return limit + min(5.0, limit / 10)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +12,12 @@ import aiohttp
 from eventing.envelope import Event, to_record, to_request
 from eventing.errors import EventingError
 from eventing.kafka import Producer
+from eventing.local import stuck
 from eventing.local.functions import Functions
-from eventing.local.instance import FunctionUnavailableError
+from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.resources import Broker, Function, Sink
 
+_log = logging.getLogger(__name__)
 COLDSTART = "Torpor-Coldstart"  # on the request that was held while its function woke
 
 
@@ -91,7 +94,14 @@ class Sinks:
             except FunctionUnavailableError as error:
                 return Answer(503, body=str(error).encode())
             except TimeoutError:
-                return Answer(504, body=f"{function.name} did not answer within {function.time_limit_s:g} s".encode())
+                return await self._late(function, place.instance)
+
+    async def _late(self, function: Function, instance: Instance) -> Answer:
+        why = f"{function.name} did not answer within {function.time_limit_s:g} s"
+        if where := await stuck.ended(instance, self._http):
+            why += f": {where}"
+            _log.warning("%s", why)
+        return Answer(504, {"Kne-Reason": why, "Kne-Failedstep": function.name}, why.encode())
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:

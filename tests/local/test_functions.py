@@ -19,7 +19,7 @@ from eventing.local import environment, instance
 from eventing.local.config import Config
 from eventing.local.functions import Functions, Scaled
 from eventing.local.instance import FunctionUnavailableError, Instance
-from eventing.local.loading import _functions
+from eventing.local.loading import functions_of
 from eventing.local.resources import Function, Sink
 from eventing.local.sinks import Answer, Sinks
 from tests.local.support import event, until, write_function
@@ -38,7 +38,7 @@ async def served(
 ) -> AsyncIterator[tuple[Scaled, Sinks]]:
     """One function `it`, and the way to it."""
     write_function(tmp_path, "it", handle, scale=scale, concurrency=concurrency)
-    found = _functions(tmp_path / "functions")
+    found = functions_of(tmp_path / "functions")
     told = environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state"))
     async with aiohttp.ClientSession() as http:
 

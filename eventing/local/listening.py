@@ -1,0 +1,52 @@
+"""What awake functions print, passed on to whoever watches: an agent's print() is seen where `torpor up` runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from eventing.local import processes
+from eventing.local.config import Progress
+from eventing.local.functions import Functions
+
+_LOOK_EVERY_S = 0.3
+_SERVERS_OWN = ("INFO:",)  # uvicorn's comings and goings
+
+
+class Listener:
+    """Follows the functions' logs, while a function serves: a start that fails is told by whoever started it."""
+
+    def __init__(self, functions: Functions, state: Path, progress: Progress) -> None:
+        self._functions, self._state, self._progress = functions, state, progress
+        self._at: dict[str, int] = {}
+        self._awake: set[str] = set()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def look(self) -> None:
+        for scaled in self._functions.all():
+            name = scaled.function.name
+            self._follow(name, scaled.state == "awake" or name in self._awake)
+            self._awake = self._awake | {name} if scaled.state == "awake" else self._awake - {name}
+
+    def _follow(self, name: str, tell: bool) -> None:
+        try:
+            size = (log := processes.log_of(self._state, name)).stat().st_size
+        except OSError:
+            return
+        at = self._at.get(name)
+        if at is not None and tell and size > at:
+            with log.open("rb") as content:
+                content.seek(at)
+                new = content.read(size - at)
+            whole = new[: new.rfind(b"\n") + 1]
+            self._at[name] = at + len(whole)
+            for line in whole.decode("utf-8", "replace").splitlines():
+                if line.strip() and not line.startswith(_SERVERS_OWN):
+                    self._progress(name, line, None)
+        elif at is None or not tell or size < at:
+            self._at[name] = size
