@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import os
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import urllib3
 import yaml
 
 from eventing.apis import OPENAPI, asyncapi, layout, openapi, svg
@@ -24,64 +18,13 @@ from eventing.apis import __main__ as apis
 from eventing.apis.routes import ROUTES
 from eventing.manifests import files
 from eventing.workflow import Workflow, load, named
-
-ROOT = Path(__file__).parents[2]
-HTTP = urllib3.PoolManager(retries=False, timeout=10.0)
-
-
-class _Ingress(BaseHTTPRequestHandler):
-    """Takes every event, as a broker's ingress does."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(202)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.eventing import serving
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """A gateway as it is served anywhere, over a bucket in memory and an ingress that takes everything."""
-    ingress = ThreadingHTTPServer(("127.0.0.1", 0), _Ingress)
-    threading.Thread(target=ingress.serve_forever, daemon=True).start()
-    port = _free_port()
-    environ = {
-        **os.environ,
-        "FUNCTION_TARGET": "function",
-        "FUNCTION_SOURCE": "functions/gateway/main.py",
-        "TORPOR_STORE": "memory:///",
-        "TORPOR_INGRESS": f"http://127.0.0.1:{ingress.server_port}/torpor",
-    }
-    command = ["uvicorn", "functions_framework.aio:app", "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environ)
-    try:
-        yield _answering(f"http://127.0.0.1:{port}", process)
-    finally:
-        process.terminate()
-        process.wait(10)
-        ingress.shutdown()
-
-
-def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
-        assert process.poll() is None, "the gateway ended"
-        try:
-            if HTTP.request("GET", f"{url}/health/readiness").status == 200:
-                return url
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError("the gateway did not come up")
+    with serving.gateway() as url:
+        yield url
 
 
 CONFORMS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -109,7 +52,7 @@ def test_whatever_is_sent_the_answer_is_one_that_is_described(
 
 
 def test_the_description_is_served_as_it_is_committed(gateway: str) -> None:
-    answer = HTTP.request("GET", f"{gateway}/openapi.json")
+    answer = serving.HTTP.request("GET", f"{gateway}/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.data == OPENAPI.read_bytes()
 
