@@ -11,7 +11,7 @@ SOURCES ?= examples/post-quantum
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint types imports drift schemas manifests apis lock up down clean
+.PHONY: help install demo test unit bench lint types imports drift schemas manifests apis lock up down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ drift: $(READY) ## Whether everything generated agrees with its source
 	@$(BIN)/python -m schemas.export --check
 	@$(BIN)/python -m eventing.manifests --check
 	@$(BIN)/python -m eventing.apis --check
+
+bench: $(READY) ## Measure hops, wakes, throughput and memory beside their bare parts (benchmarks/README.md)
+	@$(BIN)/python -m benchmarks
 
 schemas: $(READY) ## Write the JSON Schemas from the contracts
 	@$(BIN)/python -m schemas.export

@@ -1,0 +1,168 @@
+"""`python -m benchmarks [--quick] [--json FILE] [--note WORDS]`: measure, print the table, write the figures as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform as machine
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import bare, chain, running, split
+
+PEERS = {"FastStream on Kafka": 253, "Restate, 4 services by sends": 279, "DBOS": 63}  # chains/s, measured elsewhere
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    ordered = sorted(seconds)
+    return {"p50": round(median(ordered) * 1000, 2), "p99": round(ordered[int(len(ordered) * 0.99)] * 1000, 2)}
+
+
+def hops(bench: running.Bench, body: bytes, count: int) -> tuple[list[float], list[float]]:
+    """Seconds of each hop (event in its topic -> next event in its topic) and of each whole chain, one chain at a time."""
+    driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
+    each: list[float] = []
+    whole: list[float] = []
+    for number in range(count + 10):
+        seen = driver.one(body)
+        if number >= 10:
+            moments = [at for _, _, at in seen[1:]]
+            each += [later - earlier for earlier, later in itertools.pairwise(moments)]
+            whole.append(seen[-1][2] - seen[0][2])
+    driver.close()
+    return each, whole
+
+
+def throughput(bench: running.Bench, count: int, at_once: int = 64) -> dict[str, Any]:
+    driver = running.Driver(bench.config.bootstrap, chain.TOPICS[-1:])
+    driver.many(running.payload(), min(count, 200), at_once)  # warm
+    before = os.times()
+    seconds, each = driver.many(running.payload(), count, at_once)
+    spent = os.times().user - before.user
+    found = {"chains/s": round(count / seconds, 1), **percentiles(each), "driver cpu s": round(spent, 2)}
+    driver.close()
+    return found
+
+
+def wakes(bench: running.Bench, count: int) -> list[float]:
+    """Seconds of a hop whose agent sleeps."""
+    driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
+    found: list[float] = []
+    for _ in range(count):
+        bench.asleep()
+        seen = driver.one(running.payload())
+        found.append((seen[-1][2] - seen[1][2]) / chain.LINKS)
+    driver.close()
+    return found
+
+
+def stages(config: running.Config, count: int) -> dict[str, float]:
+    """Where the time of a hop goes."""
+    notes = config.state / "notes"
+    notes.mkdir(exist_ok=True)
+    seen: dict[str, float] = {}
+    with running.platform(config, 3600.0, notes) as bench:
+        driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
+        for number in range(count + 10):
+            found = driver.one(running.payload())
+            if number >= 10:
+                seen |= {event: at for _, event, at in found[1:]}
+        driver.close()
+    return split.table(notes, seen)
+
+
+def cold(count: int) -> dict[str, Any]:
+    ours: list[float] = []
+    theirs: list[float] = []
+    with bare.ingress() as ingress:
+        for number in range(count + 1):
+            pair = bare.cold_bare(running.payload()), bare.cold_agent(running.payload(), ingress)
+            if number:  # the first reads files from the disk
+                theirs.append(pair[0])
+                ours.append(pair[1])
+    return {
+        "bare": percentiles(theirs),
+        "agent": percentiles(ours),
+        "more": round((median(ours) - median(theirs)) * 1000, 1),
+    }
+
+
+def measured(quick: bool) -> dict[str, Any]:
+    scale = 4 if quick else 1
+    found: dict[str, Any] = {"cold": cold(12 // scale)}
+    with running.kafka() as config:
+        found["bare call"] = percentiles(bare.call(running.payload(), 2000 // scale))
+        found["bare kafka"] = percentiles(bare.kafka_round_trip(config.bootstrap, running.payload(), 1000 // scale))
+        with running.platform(config, 3600.0) as bench:
+            found["memory idle"] = bench.memory()
+            each, whole = hops(bench, running.payload(), 200 // scale)
+            found["hop"], found["chain"] = percentiles(each), percentiles(whole)
+            found["chain with a model call a step"] = percentiles(hops(bench, running.payload("ask "), 100 // scale)[1])
+            found["throughput"] = throughput(bench, 2000 // scale)
+            found["memory at work"] = bench.memory()
+        found["bare kafka after"] = percentiles(bare.kafka_round_trip(config.bootstrap, running.payload(), 1000 // scale))
+        with running.platform(config, 1.0) as bench:
+            found["hop cold"] = percentiles(wakes(bench, 8 // scale))
+        found["split"] = stages(config, 100 // scale)
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    call, kafka, hop, cold = found["bare call"], found["bare kafka"], found["hop"], found["cold"]
+    both = call["p50"] + kafka["p50"]
+    rows = [
+        ("bare Kafka round trip, 1 KB", f"{kafka['p50']} / {kafka['p99']} ms"),
+        ("bare functions-framework call, 1 KB", f"{call['p50']} / {call['p99']} ms"),
+        ("**hop**, event in its topic to next event in its topic", f"**{hop['p50']} / {hop['p99']} ms**"),
+        ("hop against the sum of the two bare figures", f"{hop['p50'] / both:.2f} x"),
+        ("chain of four agents", f"{found['chain']['p50']} / {found['chain']['p99']} ms"),
+        ("the same, each agent asking a stub model", "{p50} / {p99} ms".format(**found["chain with a model call a step"])),
+        ("**chains a second**, 64 at once", f"**{found['throughput']['chains/s']}**"),
+        ("a chain's time meanwhile", "{p50} / {p99} ms".format(**found["throughput"])),
+        ("bare function: process start to first answer", "{p50} / {p99} ms".format(**cold["bare"])),
+        ("**agent: process start to first event done**", "**{p50} / {p99} ms**".format(**cold["agent"])),
+        ("an agent's start above a bare one", f"{cold['more']} ms"),
+        ("hop whose agent sleeps", "{p50} / {p99} ms".format(**found["hop cold"])),
+        ("memory idle: " + ", ".join(found["memory idle"]), _memory(found["memory idle"])),
+        ("memory at work: " + ", ".join(found["memory at work"]), _memory(found["memory at work"])),
+    ]
+    lines = ["| what | p50 / p99 |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows)]
+    if found["split"]:
+        lines += ["", "| where the time of a hop goes | ms (median) |", "|---|---|"]
+        lines += [f"| {stage} | {ms} |" for stage, ms in found["split"].items()]
+    return "\n".join(lines)
+
+
+def _memory(found: dict[str, float]) -> str:
+    return " + ".join(f"{mb:.0f}" for mb in found.values()) + f" = {sum(found.values()):.0f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a quarter of the runs")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--note", default="", help="what to remember of this run")
+    given = parser.parse_args()
+    begun = time.monotonic()
+    found = measured(given.quick)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    about = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"), "note": given.note, "cores": os.cpu_count(), "load": load,
+        "system": machine.platform(), "python": machine.python_version(), "took_s": round(time.monotonic() - begun),
+    }  # fmt: skip
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps({"about": about, **found}, indent=2) + "\n")
+    print(f"{about['cores']} cores, {about['system']}, Python {about['python']}, load {load:.1f}; {about['note']}\n")
+    print(table(found))
+    print(f"\nwritten to {given.json}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The bare parts that a hop and a wake are made of: Kafka alone, functions-framework alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import confluent_kafka as ck
+
+from benchmarks import chain
+from eventing.kafka import TopicSpec, create_topics
+from eventing.local.instance import _command
+
+HERE = Path(__file__).parent
+QUIET = {"log_level": 0, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kafka_round_trip(bootstrap: str, payload: bytes, count: int) -> list[float]:
+    """Seconds from producing 1 KB (acks=all) until a consumer in the same process has it."""
+    create_topics(bootstrap, [TopicSpec("bench_bare", 1)])
+    producer = ck.Producer({"bootstrap.servers": bootstrap, **QUIET})
+    consumer = ck.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "bench-bare", "log_level": 0, "fetch.wait.max.ms": 250}
+    )
+    consumer.assign([ck.TopicPartition("bench_bare", 0, ck.OFFSET_END)])
+    consumer.poll(1.0)
+    found: list[float] = []
+    for _ in range(count + 50):
+        begun = time.perf_counter()
+        producer.produce("bench_bare", payload)
+        while (message := consumer.poll(1.0)) is None or message.error():
+            pass
+        found.append(time.perf_counter() - begun)
+        producer.poll(0)
+    consumer.close()
+    return found[50:]
+
+
+@contextlib.contextmanager
+def process(source: Path, environ: Mapping[str, str]) -> Iterator[int]:
+    """A function served exactly as the local platform serves functions; its port."""
+    port = free_port()
+    everything = {
+        **os.environ,
+        "PYTHONPATH": str(HERE.parent),
+        "FUNCTION_TARGET": "function",
+        "FUNCTION_SOURCE": str(source),
+    }
+    started = subprocess.Popen(
+        [sys.executable, *_command(port)[1:]], env={**everything, **environ}, cwd=HERE.parent, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield port
+    finally:
+        started.terminate()
+        started.wait()
+
+
+def connected(port: int, limit_s: float = 30.0) -> http.client.HTTPConnection:
+    """A connection, as soon as the process takes one."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.connect()
+            assert connection.sock
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        time.sleep(0.002)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+def post(connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str]) -> int:
+    connection.request("POST", "/", body, dict(headers))
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def call(payload: bytes, count: int) -> list[float]:
+    """Seconds of one call of a bare function, 1 KB in, 204 out."""
+    found: list[float] = []
+    with process(HERE / "hello.py", {}) as port:
+        connection = connected(port)
+        for _ in range(count + 50):
+            begun = time.perf_counter()
+            assert post(connection, payload, {"Content-Type": "application/json"}) == 204
+            found.append(time.perf_counter() - begun)
+    return found[50:]
+
+
+def cold_bare(payload: bytes) -> float:
+    """Seconds from a bare function's process start to its first answer."""
+    begun = time.perf_counter()
+    with process(HERE / "hello.py", {}) as port:
+        assert post(connected(port), payload, {"Content-Type": "application/json"}) == 204
+        return time.perf_counter() - begun
+
+
+def cold_agent(payload: bytes, ingress: str) -> float:
+    """Seconds from an agent's process start until it has done its first event: answers stored, published, acknowledged."""
+    request_id = str(uuid4())
+    headers = {
+        "ce-specversion": "1.0", "ce-id": str(uuid4()), "ce-source": "/bench", "ce-type": chain.TOPICS[0],
+        "ce-time": "2026-11-01T12:00:00+00:00", "ce-requestid": request_id, "ce-partitionkey": request_id,
+        "ce-deadline": "2036-11-01T12:00:00+00:00", "content-type": "application/json",
+    }  # fmt: skip
+    body = payload.replace(b"REQUEST-ID", request_id.encode())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / chain.WORKFLOW
+        file.write_text(chain.workflow())
+        environ = {
+            "TORPOR_AGENT": "link_1", "TORPOR_WORKFLOW": str(file), "TORPOR_INGRESS": ingress,
+            "TORPOR_STORE": Path(folder).as_uri(),
+        }  # fmt: skip
+        begun = time.perf_counter()
+        with process(HERE / "served.py", environ) as port:
+            assert post(connected(port), body, headers) == 204
+            return time.perf_counter() - begun
+
+
+@contextlib.contextmanager
+def ingress() -> Iterator[str]:
+    """A broker's ingress that takes everything."""
+
+    class Taking(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/torpor"
+    server.shutdown()
+    server.server_close()
