@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform as machine
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,10 +81,12 @@ def stages(config: running.Config, count: int) -> dict[str, float]:
 def cold(count: int) -> dict[str, Any]:
     ours: list[float] = []
     theirs: list[float] = []
-    with bare.ingress() as ingress:
+    with bare.ingress() as ingress, tempfile.TemporaryDirectory() as folder:
+        workflow = Path(folder) / chain.WORKFLOW
+        workflow.write_text(chain.workflow())
         for number in range(count + 1):
-            pair = bare.cold_bare(running.payload()), bare.cold_agent(running.payload(), ingress)
-            if number:  # the first reads files from the disk
+            pair = bare.cold_bare(running.payload()), bare.cold_agent(running.payload(), ingress, workflow)
+            if number:  # the first reads from the disk, and leaves bytecode behind
                 theirs.append(pair[0])
                 ours.append(pair[1])
     return {

@@ -26,6 +26,12 @@ HERE = Path(__file__).parent
 QUIET = {"log_level": 0, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
 
 
+def environment() -> dict[str, str]:
+    """The environment of what is measured: with bytecode, as it is installed."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(HERE.parent)}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -58,8 +64,7 @@ def process(source: Path, environ: Mapping[str, str]) -> Iterator[int]:
     """A function served exactly as the local platform serves functions; its port."""
     port = free_port()
     everything = {
-        **os.environ,
-        "PYTHONPATH": str(HERE.parent),
+        **environment(),
         "FUNCTION_TARGET": "function",
         "FUNCTION_SOURCE": str(source),
     }
@@ -114,7 +119,7 @@ def cold_bare(payload: bytes) -> float:
         return time.perf_counter() - begun
 
 
-def cold_agent(payload: bytes, ingress: str) -> float:
+def cold_agent(payload: bytes, ingress: str, workflow: Path) -> float:
     """Seconds from an agent's process start until it has done its first event: answers stored, published, acknowledged."""
     request_id = str(uuid4())
     headers = {
@@ -124,10 +129,8 @@ def cold_agent(payload: bytes, ingress: str) -> float:
     }  # fmt: skip
     body = payload.replace(b"REQUEST-ID", request_id.encode())
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / chain.WORKFLOW
-        file.write_text(chain.workflow())
         environ = {
-            "TORPOR_AGENT": "link_1", "TORPOR_WORKFLOW": str(file), "TORPOR_INGRESS": ingress,
+            "TORPOR_AGENT": "link_1", "TORPOR_WORKFLOW": str(workflow), "TORPOR_INGRESS": ingress,
             "TORPOR_STORE": Path(folder).as_uri(),
         }  # fmt: skip
         begun = time.perf_counter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -82,7 +81,7 @@ def kafka() -> Iterator[Config]:
         chosen = config(Path(folder), ports, f"http://127.0.0.1:{ports.model}/v1", 3600.0)
         kafka_server.start(chosen, lambda *_: None)
         model = [sys.executable, "-m", "inference.testing", "--port", str(ports.model)]
-        stub = subprocess.Popen(model, stderr=subprocess.DEVNULL)
+        stub = subprocess.Popen(model, stderr=subprocess.DEVNULL, env=bare.environment(), cwd=bare.HERE.parent)
         try:
             yield chosen
         finally:
@@ -98,7 +97,7 @@ def platform(chosen: Config, idle_s: float, notes: Path | None = None) -> Iterat
     given = {"state": str(chosen.state), "ports": asdict(chosen.ports), "model_url": chosen.model_url, "idle_s": idle_s}
     path = chosen.state / "bench.json"
     path.write_text(json.dumps(given))
-    environ = {**os.environ, "PYTHONPATH": str(bare.HERE.parent), **({"BENCH_NOTES": str(notes)} if notes else {})}
+    environ = {**bare.environment(), **({"BENCH_NOTES": str(notes)} if notes else {})}
     log = (chosen.state / "platform.log").open("wb")
     started = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.platform", str(path)], env=environ, stdout=log, stderr=log, cwd=bare.HERE.parent

@@ -156,9 +156,17 @@ class _Run:
         started = time.perf_counter()
         answered = await self._handled(data, ctx)
         seconds = time.perf_counter() - started
-        telemetry.DURATION.labels(self.adapter.agent.name, self.step.name).observe(seconds)
-        telemetry.TOKENS.labels(self.adapter.agent.name).inc(ctx.llm.usage.tokens)
+        self._count(ctx, seconds)
         return self._events(answered, ctx, deadline, round(seconds * 1000))
+
+    def _count(self, ctx: Context, seconds: float) -> None:
+        agent, usage = self.adapter.agent.name, ctx.llm.usage
+        telemetry.DURATION.observe(seconds, agent, self.step.name)
+        if usage.tokens:
+            telemetry.TOKENS.add(agent, ctx.llm.name, "input", by=usage.prompt_tokens)
+            telemetry.TOKENS.add(agent, ctx.llm.name, "output", by=usage.completion_tokens)
+            cost = telemetry.price(self.runtime.environ, usage.prompt_tokens, usage.completion_tokens)
+            telemetry.COST.add(agent, ctx.llm.name, by=cost)
 
     def _deadline(self) -> datetime:
         """What the event says, or follows from its time; never later than that of a request which opens now."""

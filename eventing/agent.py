@@ -41,6 +41,9 @@ class StepKey:
 class Usage(Protocol):
     """What a step bought so far."""
 
+    prompt_tokens: int
+    completion_tokens: int
+
     @property
     def tokens(self) -> int: ...
 

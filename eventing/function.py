@@ -9,12 +9,10 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import functions_framework.aio
-from opentelemetry.trace import SpanKind
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventing import telemetry
+from eventing import metrics, telemetry
 from eventing.adapter import Adapter, Models
 from eventing.agent import Agent
 from eventing.envelope import Event, from_request
@@ -24,21 +22,16 @@ from eventing.runtime import Runtime
 LOG = logging.getLogger("torpor")
 LIMIT_BYTES = 1024 * 1024  # Eventing's producer takes no more, so nothing larger can come from a topic
 Function = Callable[[Request], Awaitable[Response]]
+Take = Callable[[Event, bool], Awaitable[str]]
 
 
 def serve(agent: Agent, runtime: Runtime, models: Models) -> Function:
     """The HTTP function of an agent."""
     telemetry.start(agent.name, runtime.environ)
-    adapter = Adapter(agent, runtime, models)
-
-    async def take(event: Event, coldstart: bool) -> str:
-        with telemetry.span(f"process {event.type}", event.attributes, **_attributes(agent.name, event, coldstart)):
-            return await adapter.take(event, coldstart)
-
-    return takes_events(agent.name, take)
+    return takes_events(agent.name, Adapter(agent, runtime, models).take)
 
 
-def takes_events(name: str, take: Callable[[Event, bool], Awaitable[str]]) -> Function:
+def takes_events(name: str, take: Take) -> Function:
     """An HTTP function that hands each event to `take` and answers 204, or the error that it raised."""
 
     async def function(request: Request) -> Response:
@@ -53,10 +46,10 @@ def takes_events(name: str, take: Callable[[Event, bool], Awaitable[str]]) -> Fu
         except EventingError as error:
             return failed(name, error, None)
         try:
-            status = await take(event, request.headers.get("torpor-coldstart") == "true")
+            status = await _traced(name, event, _woken(name, request), take)
         except Exception as error:
             return failed(name, error, event)
-        telemetry.REQUESTS.labels(name, "success" if status == "done" else status).inc()
+        telemetry.REQUESTS.add(name, "success" if status == "done" else status)
         return Response(status_code=204)
 
     function.__name__ = "function"
@@ -71,7 +64,7 @@ def answer_standing(request: Request) -> Response | None:
     if path in ("/health/liveness", "/health/readiness"):
         return Response("ok\n", media_type="text/plain")
     if path == "/metrics":
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
     return None
 
 
@@ -104,7 +97,7 @@ def problem(content: dict[str, Any], headers: dict[str, str] | None = None) -> R
 def failed(name: str, error: Exception, event: Event | None) -> Response:
     """The answer to a failed delivery: its code says whether to try again, its `Kne-` headers become the dead letter's."""
     status = int(getattr(error, "status", 500))
-    telemetry.REQUESTS.labels(name, "refused" if 400 <= status < 500 else "error").inc()
+    telemetry.REQUESTS.add(name, "refused" if 400 <= status < 500 else "error")
     LOG.warning("%s failed on %s: %s", name, event.id if event else "a request that is no event", error)
     if isinstance(error, EventingError):
         content = error.problem()
@@ -114,15 +107,48 @@ def failed(name: str, error: Exception, event: Event | None) -> Response:
     return problem(content, {"Kne-Failedstep": name, "Kne-Reason": reason, "Kne-Error": type(error).__name__})
 
 
-def _attributes(name: str, event: Event, coldstart: bool) -> dict[str, Any]:
-    """Span attributes by OpenTelemetry's conventions for CloudEvents and FaaS; `__` stands for a dot."""
+async def _traced(name: str, event: Event, wake_s: float | None, take: Take) -> str:
+    """Take an event within a span; `wake_s` is how long it waited for this process to wake."""
+    attributes = _attributes(name, event)
+    with telemetry.span(f"process {event.type}", event.attributes, faas__coldstart=wake_s is not None, **attributes) as span:
+        if wake_s is not None:
+            span.event("woken", torpor__wake_seconds=wake_s)
+        status = await take(event, wake_s is not None)
+        span.set(torpor__outcome=status)
+    return status
+
+
+def _woken(name: str, request: Request) -> float | None:
+    """How long the request was held while the function woke, or None when it was awake."""
+    if request.headers.get("torpor-coldstart") != "true":
+        return None
+    try:
+        waited = float(request.headers.get("torpor-wake-seconds", ""))
+    except ValueError:
+        waited = 0.0
+    telemetry.WAKES.add(name)
+    telemetry.WOKEN.add(name, by=waited)
+    return waited
+
+
+def _attributes(name: str, event: Event) -> dict[str, Any]:
+    """Span attributes by OpenTelemetry's conventions for messaging, FaaS and CloudEvents; `__` stands for a dot."""
     return {
-        "kind": SpanKind.CONSUMER,
+        "messaging__system": "kafka",
+        "messaging__operation__type": "process",
+        "messaging__operation__name": "process",
+        "messaging__destination__name": event.type,
+        "messaging__message__id": event.id,
+        "messaging__message__conversation_id": event.get("requestid"),
+        "messaging__message__body__size": len(event.data or b""),
         "faas__name": name,
-        "faas__coldstart": coldstart,
         "faas__trigger": "pubsub",
         "cloudevents__event_id": event.id,
         "cloudevents__event_type": event.type,
         "cloudevents__event_source": event.source,
+        "cloudevents__event_spec_version": event.get("specversion"),
+        "cloudevents__event_subject": event.get("subject"),
         "torpor__request_id": event.get("requestid"),
+        "torpor__part": event.get("part"),
+        "torpor__revision": event.get("revision"),
     }

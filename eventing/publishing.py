@@ -6,18 +6,18 @@ import asyncio
 import hashlib
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
+from eventing import telemetry
 from eventing.envelope import Event, to_request
-from eventing.errors import ContractError, PublishError
+from eventing.errors import ConfigurationError, ContractError, PublishError
+from eventing.posting import ExchangeError, Poster
 from eventing.step import Objects
 
-if TYPE_CHECKING:
-    import urllib3
-
-_REFERENCE = re.compile(r"data/[0-9a-f]{64}")
 INLINE_BYTES = 64 * 1024  # larger data goes to the bucket, the event carries `dataref`
+_PASSING = (429, 500, 502, 503, 504)
+_REFERENCE = re.compile(r"data/[0-9a-f]{64}")
 
 
 def broker_of(event_type: str) -> str:
@@ -33,7 +33,10 @@ class Publisher:
         self._objects = objects
         self._time_limit_s = time_limit_s
         self._attempts = attempts
-        self._http: urllib3.PoolManager | None = None
+        try:
+            self._http = Poster(self._ingress)
+        except ValueError as error:
+            raise ConfigurationError(f"TORPOR_INGRESS: {error}") from None
 
     async def publish(self, event: Event) -> None:
         """Publish, and return once the broker has the event.
@@ -43,9 +46,8 @@ class Publisher:
         """
         if event.data is not None and len(event.data) > INLINE_BYTES:
             event = await self._by_reference(event)
-        url = f"{self._ingress}/{quote(broker_of(event.type))}"
-        headers, body = to_request(event)
-        await asyncio.to_thread(self._post, url, headers, body)
+        with telemetry.span(f"publish {event.type}", kind="producer", **_attributes(event)):
+            await self._tried(event)
 
     async def _by_reference(self, event: Event) -> Event:
         data = event.data or b""
@@ -53,21 +55,37 @@ class Publisher:
         await self._objects.create(key, data, event.get("datacontenttype", "application/json"))
         return replace(event.having(dataref=key), data=None)
 
-    def _post(self, url: str, headers: dict[str, str], body: bytes) -> None:
-        import urllib3
+    async def _tried(self, event: Event) -> None:
+        headers, body = to_request(event)
+        broker = quote(broker_of(event.type))
+        for attempt in range(self._attempts):
+            if attempt > 1:
+                await asyncio.sleep(0.2 * 2.0 ** (attempt - 1))
+            try:
+                answer = await self._http.post(broker, headers | telemetry.context(), body, self._time_limit_s)
+            except ExchangeError as error:
+                why = f"{event.type} could not be published: {self._ingress}/{broker} {error}"
+                continue
+            if answer.status == 202:
+                return
+            told = answer.body[:300].decode("utf-8", "replace")
+            why = f"{self._ingress}/{broker} answered {answer.status} instead of 202: {told}"
+            if answer.status not in _PASSING:
+                break
+        raise PublishError(why)
 
-        self._http = self._http or urllib3.PoolManager(maxsize=16)
-        retries = urllib3.Retry(
-            self._attempts - 1, backoff_factor=0.2, status_forcelist=[429, 500, 502, 503, 504],
-            allowed_methods=None, raise_on_status=False, redirect=0,
-        )  # fmt: skip
-        try:
-            answer = self._http.request("POST", url, body=body, headers=headers, timeout=self._time_limit_s, retries=retries)
-        except urllib3.exceptions.HTTPError as error:
-            raise PublishError(f"{headers['ce-type']} could not be published to {url}: {error}") from error
-        if answer.status != 202:
-            told = answer.data[:300].decode("utf-8", "replace")
-            raise PublishError(f"{url} answered {answer.status} instead of 202: {told}")
+
+def _attributes(event: Event) -> dict[str, Any]:
+    """Span attributes by OpenTelemetry's conventions for messaging; `__` stands for a dot."""
+    return {
+        "messaging__system": "kafka",
+        "messaging__operation__type": "send",
+        "messaging__operation__name": "publish",
+        "messaging__destination__name": event.type,
+        "messaging__message__id": event.id,
+        "messaging__message__conversation_id": event.get("requestid"),
+        "messaging__message__body__size": len(event.data or b""),
+    }
 
 
 def _reference(data: bytes) -> str:

@@ -1,28 +1,59 @@
-"""One trace over all hops, and the counters of a function. Trace context (W3C) travels in the events."""
+"""One trace over all hops, and the counters of a function. Trace context (W3C) travels in the events.
+
+OpenTelemetry's SDK is loaded where OTEL_EXPORTER_OTLP_ENDPOINT says where spans go, and nowhere else: an agent that wakes
+has no time for what nobody looks at. Without it a trace's context is still passed on, from event to event.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import Counter, Histogram
+from eventing.metrics import Counter, Histogram
 
 REQUESTS = Counter("agent_requests_total", "Events that an agent was given, by how it ended", ["agent", "status"])
 DURATION = Histogram(
     "agent_step_duration_seconds",
     "How long an agent worked on an event",
     ["agent", "step"],
-    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+    (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
 )
-TOKENS = Counter("agent_tokens_total", "Tokens that an agent's model calls used", ["agent"])
+TOKENS = Counter("agent_tokens_total", "Tokens that an agent's model calls used", ["agent", "model", "type"])
+COST = Counter("agent_cost_total", "What they cost, at TORPOR_PRICE_INPUT and _OUTPUT a million", ["agent", "model"])
+WAKES = Counter("agent_wakes_total", "Events that a process woke for", ["agent"])
+WOKEN = Counter("agent_wake_seconds_total", "How long events waited for an agent to wake", ["agent"])
 
-_PROPAGATOR = TraceContextTextMapPropagator()
+Kind = Literal["consumer", "producer", "server", "client", "internal"]
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_passed_on: ContextVar[Mapping[str, str]] = ContextVar("torpor_trace", default=_NOTHING)
+_tracing: Any = None  # the module `eventing.tracing`, once spans are exported
+
+
+class Span(Protocol):
+    """What may be said of a piece of work while it goes on."""
+
+    def set(self, **attributes: Any) -> None:
+        """Add attributes; `__` in a name stands for a dot."""
+        ...
+
+    def event(self, name: str, **attributes: Any) -> None: ...
+
+
+class _Unseen:
+    """A span that nobody looks at."""
+
+    def set(self, **attributes: Any) -> None: ...
+
+    def event(self, name: str, **attributes: Any) -> None: ...
+
+
+_UNSEEN = _Unseen()
 
 
 def start(service: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -31,45 +62,61 @@ def start(service: str, environ: Mapping[str, str] = os.environ) -> None:
     Raises:
         ConfigurationError: when the endpoint is set and the exporter (`torpor[otlp]`) is not installed.
     """
-    if isinstance(trace.get_tracer_provider(), TracerProvider):
-        return
-    provider = TracerProvider(resource=Resource({"service.name": service, "service.namespace": "torpor"}))
-    if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        _export(provider)
-    trace.set_tracer_provider(provider)
+    global _tracing
+    named = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if _tracing is None and named and environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
+        from eventing import tracing
 
-
-def _export(provider: TracerProvider) -> None:
-    from eventing.errors import ConfigurationError
-
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the exporter is not installed: pip install 'torpor[otlp]'"
-        ) from error
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        tracing.start(service)
+        _tracing = tracing
 
 
 @contextmanager
-def span(
-    name: str, carrier: Mapping[str, str], kind: SpanKind = SpanKind.CONSUMER, **attributes: str | int | bool
-) -> Iterator[Span]:
-    """A span whose parent is the `traceparent` of the carrier, where it has one."""
-    parent = _PROPAGATOR.extract(dict(carrier))
-    tracer = trace.get_tracer("torpor")
-    with tracer.start_as_current_span(name, context=parent, kind=kind, record_exception=False) as current:
-        current.set_attributes({key.replace("__", "."): value for key, value in attributes.items()})
-        try:
+def span(name: str, carrier: Mapping[str, str] | None = None, kind: Kind = "consumer", **attributes: Any) -> Iterator[Span]:
+    """A span; its parent is the `traceparent` of the carrier where it has one, else the span around it.
+
+    `__` in an attribute's name stands for a dot. Attributes that are None or empty are left out.
+    """
+    if _tracing is not None:
+        with _tracing.span(name, carrier, kind, attributes) as current:
             yield current
-        except Exception as error:
-            current.set_status(Status(StatusCode.ERROR, type(error).__name__))
-            raise
+        return
+    token = _passed_on.set(_parent(carrier) or _passed_on.get() or _begun())
+    try:
+        yield _UNSEEN
+    finally:
+        _passed_on.reset(token)
 
 
 def context() -> dict[str, str]:
     """`traceparent` (and `tracestate`) of the current span, for an event or a request that leaves."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier
+    return dict(_passed_on.get()) if _tracing is None else _tracing.context()
+
+
+def _parent(carrier: Mapping[str, str] | None) -> dict[str, str]:
+    """What the carrier says of its trace; nothing recorded here, so it is passed on as it came."""
+    if carrier is None or not _TRACEPARENT.fullmatch(parent := carrier.get("traceparent") or ""):
+        return {}
+    state = carrier.get("tracestate")
+    return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
+
+
+def _begun() -> dict[str, str]:
+    return {"traceparent": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"}
+
+
+def price(environ: Mapping[str, str], input_tokens: int, output_tokens: int) -> float:
+    """What tokens cost, at the prices a million that TORPOR_PRICE_INPUT and TORPOR_PRICE_OUTPUT name; 0 without them.
+
+    Raises:
+        ConfigurationError: when a price is no number.
+    """
+    from eventing.errors import ConfigurationError
+
+    cost = 0.0
+    for name, tokens in (("TORPOR_PRICE_INPUT", input_tokens), ("TORPOR_PRICE_OUTPUT", output_tokens)):
+        try:
+            cost += float(environ.get(name) or 0) * tokens / 1e6
+        except ValueError:
+            raise ConfigurationError(f"{name} must be the price of a million tokens, got {environ[name]!r}") from None
+    return cost

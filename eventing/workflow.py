@@ -9,15 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from eventing.errors import WorkflowError
+from eventing.kept import Kept
 from schemas import events
 
 FOLDER = Path(__file__).parent / "workflows"
 DELIVERY_SECONDS = 600  # Eventing's largest delivery time-out
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What decides whether a workflow is sound: another state of it checks anew.
+_CHECKED_BY = tuple(str(Path(__file__).with_name(name).stat().st_mtime_ns) for name in ("workflow.py", "soundness.py"))
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -128,24 +129,42 @@ def load(path: Path, known: frozenset[str] | None = None) -> Workflow:
     Raises:
         WorkflowError: when it cannot work; every reason is named, each with the file's line.
     """
-    from eventing.soundness import faults
-
     try:
         text = path.read_text()
-        content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - it is a safe loader, the compiled one where there is one
     except OSError as error:
         raise WorkflowError(f"{path}: cannot be read: {error.strerror}") from error
+    known = known or frozenset(events())
+    kept = Kept.of(path, text, *sorted(known), *_CHECKED_BY)
+    if (sound := kept.read()) is not None:
+        return Workflow.model_validate(sound)
+    content = _parsed(path, text)
+    workflow = _sound(path, text, content, known)
+    kept.write(content)
+    return workflow
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe loader, the compiled one where there is one
     except yaml.YAMLError as error:
         raise WorkflowError(f"{path}: is no YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("steps"), dict):
         raise WorkflowError(f"{path}: must be a mapping with the key `steps`, itself a mapping of step names")
     steps = [{"name": name, **(body if isinstance(body, dict) else {})} for name, body in content["steps"].items()]
+    return {**content, "steps": steps}
+
+
+def _sound(path: Path, text: str, content: dict[str, Any], known: frozenset[str]) -> Workflow:
+    from eventing.soundness import faults
+
     try:
-        workflow = Workflow.model_validate({**content, "steps": steps})
+        workflow = Workflow.model_validate(content)
     except ValidationError as error:
-        raise WorkflowError("\n".join(_told(path, text, steps, error))) from error
-    found = [f"{path}:{line_of(text, *at)}: {what}" for at, what in faults(workflow, known or frozenset(events()))]
-    if found:
+        raise WorkflowError("\n".join(_told(path, text, content["steps"], error))) from error
+    if found := [f"{path}:{line_of(text, *at)}: {what}" for at, what in faults(workflow, known)]:
         raise WorkflowError("\n".join(found))
     return workflow
 
@@ -164,6 +183,8 @@ def _told(path: Path, text: str, steps: list[dict[str, Any]], error: ValidationE
 
 def line_of(text: str, *keys: str | int) -> int:
     """Line of a key path in YAML text, counted from 1; the line of its last part that is found."""
+    import yaml
+
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     line = 1
     for key in keys:

@@ -8,7 +8,6 @@ from functools import cache
 from uuid import UUID
 
 import functions_framework.aio
-from opentelemetry.trace import SpanKind
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -64,11 +63,11 @@ def _path(path: str) -> str:
 
 async def _answered(name: str, request: Request, request_id: str) -> Response:
     try:
-        with telemetry.span(f"{request.method} {name}", request.headers, kind=SpanKind.SERVER, faas__name="gateway"):
+        with telemetry.span(f"{request.method} {name}", request.headers, kind="server", faas__name="gateway"):
             answer = await _HANDLERS[name](request, request_id)
     except Exception as error:
         return failed("gateway", error, None)
-    telemetry.REQUESTS.labels("gateway", "success").inc()
+    telemetry.REQUESTS.add("gateway", "success")
     return answer
 
 

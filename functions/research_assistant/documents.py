@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from eventing.documents import ENDINGS, TEXT, Reading, UnreadableError, read, usable
 from functions.prose import clipped, plain
 from schemas import Source, Unread
@@ -122,6 +120,8 @@ def _source(path: str, title: str, told: Mapping[Any, Any]) -> Source:
 def _mapping(text: str) -> Mapping[Any, Any] | None:
     if len(text) > LONGEST_FRONT:
         return None
+    import yaml  # most documents have no front matter
+
     try:
         told = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):

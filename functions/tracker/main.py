@@ -18,8 +18,7 @@ def _tracker() -> Tracker:
 
 
 async def _take(event: Event, coldstart: bool) -> str:
-    with telemetry.span(f"track {event.type}", event.attributes, faas__name="tracker", faas__coldstart=coldstart):
-        return (await _tracker().take(event, coldstart)).split()[0]
+    return (await _tracker().take(event, coldstart)).split()[0]
 
 
 function = takes_events("tracker", _take)

@@ -1,0 +1,147 @@
+"""POST over HTTP/1.1 on the event loop, with connections kept open; loaded in a moment, as an agent that wakes needs it.
+
+Redirects, proxies, cookies and compression are not for here. A connection carries one exchange at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httptools
+
+KEPT_S = 30.0  # idle connections are used again for so long
+LARGEST_REPLY = 64 * 1024
+_FORBIDDEN = str.maketrans("", "", "\r\n\0")
+
+
+class ExchangeError(Exception):
+    """There was no answer."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was answered; of a body only the first bytes."""
+
+    status: int
+    body: bytes
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.since = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[Reply] | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._body = bytearray()
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing() and self._waiting is None
+
+    async def exchange(self, request: bytes) -> Reply:
+        """Send a request and wait for its answer; whoever stops waiting loses the connection."""
+        assert self._transport is not None
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._parser, self._body = httptools.HttpResponseParser(self), bytearray()
+        self._transport.write(request)
+        try:
+            return await self._waiting
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiting, self.since = None, time.monotonic()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # it is one that reads and writes
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None or self._waiting is None:
+            self.close()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"answered no HTTP: {error}")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(f"closed the connection{f': {error}' if error else ''}")
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body[: max(0, LARGEST_REPLY - len(self._body))]
+
+    def on_message_complete(self) -> None:
+        parser, waiting = self._parser, self._waiting
+        if parser is None or waiting is None or waiting.done() or 100 <= parser.get_status_code() < 200:
+            return
+        if not parser.should_keep_alive():
+            self.close()
+        waiting.set_result(Reply(parser.get_status_code(), bytes(self._body)))
+
+    def _fail(self, why: str) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ExchangeError(why))
+        self.close()
+
+
+class Poster:
+    """POSTs to paths below one base URL."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http(s) URL")
+        self._host, self._tls = parts.hostname, parts.scheme == "https"
+        self._port = parts.port or (443 if self._tls else 80)
+        self._path = parts.path.rstrip("/")
+        self._head = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._idle: list[_Connection] = []
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, limit_s: float) -> Reply:
+        """What is answered to one POST, which is sent again where a kept connection breaks: it may arrive twice.
+
+        Raises:
+            ExchangeError: when there is no answer in time.
+        """
+        told = "".join(f"{name}: {value.translate(_FORBIDDEN)}\r\n" for name, value in headers.items())
+        head = f"POST {self._path}/{path}{self._head}{told}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode("latin-1", "replace") + body
+        try:
+            async with asyncio.timeout(limit_s):
+                while (kept := self._kept()) is not None:
+                    try:
+                        return await self._over(kept, request)
+                    except ExchangeError:
+                        continue  # it was closed while it idled
+                return await self._over(await self._connected(), request)
+        except TimeoutError:
+            raise ExchangeError(f"gave no answer within {limit_s:g} s") from None
+        except OSError as error:
+            raise ExchangeError(f"cannot be reached: {error.strerror or error}") from error
+
+    async def _over(self, connection: _Connection, request: bytes) -> Reply:
+        reply = await connection.exchange(request)
+        if connection.usable:
+            self._idle.append(connection)
+        return reply
+
+    def _kept(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable and time.monotonic() - connection.since < KEPT_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connected(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
+        return connection
