@@ -11,6 +11,7 @@ from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source
 
 PER_PART = 2  # sentences of the summary from one part; one where there are many parts
 SAME = 0.8
+ALIKE = 0.5  # of two claims on one passage
 Part = ValidationPassed | PartAbandoned
 
 
@@ -107,8 +108,8 @@ def arranged(result: ResearchResult) -> Findings:
     """The findings of a result; the same for the same result."""
     sources = _sources(result.parts)
     places = {source.id: number for number, source in enumerate(sources, 1)}
-    numbers: dict[tuple[str, str], int] = {}
-    sections = [_section(part, numbers, places) for part in result.parts]
+    told: list[tuple[int, Claim]] = []
+    sections = [_section(part, told, places) for part in result.parts]
     written = [statement for section in sections for statement in section.statements]
     collections = [part.collection for part in result.parts if part.collection]
     return Findings(
@@ -126,18 +127,23 @@ def arranged(result: ResearchResult) -> Findings:
     )
 
 
-def _section(part: Part, numbers: dict[tuple[str, str], int], places: dict[str, int]) -> Section:
-    """A part's statements, numbered on from `numbers`; what was said before is only pointed at."""
+def _section(part: Part, told: list[tuple[int, Claim]], places: dict[str, int]) -> Section:
+    """A part's statements, numbered on from those `told`; what was said before is only pointed at."""
     statements, again = [], []
     for index, claim in enumerate(part.claims):
-        same = (claim.text, claim.passage)
-        if same in numbers:
-            again.append(numbers[same])
+        if before := next((number for number, other in told if _same(claim, other)), 0):
+            again.append(before)
             continue
-        numbers[same] = len(numbers) + 1
-        statements.append(_statement(part, index, numbers[same], places))
+        told.append((len(told) + 1, claim))
+        statements.append(_statement(part, index, len(told), places))
     reason = part.reason.rstrip(". ") if isinstance(part, PartAbandoned) else ""
-    return Section(part.part, part.question, tuple(statements), tuple(again), reason)
+    return Section(part.part, part.question, tuple(statements), tuple(dict.fromkeys(again)), reason)
+
+
+def _same(claim: Claim, other: Claim) -> bool:
+    """Whether two claims rest on one passage and say much the same of it."""
+    alike = claim.text == other.text or likeness(claim.text, other.text) >= ALIKE
+    return claim.passage == other.passage and alike
 
 
 def _lede(sections: Sequence[Section]) -> tuple[Statement, ...]:

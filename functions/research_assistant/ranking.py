@@ -1,4 +1,4 @@
-"""Finding the passages that bear on a question, by BM25. A collection never changes, so its index is made once a process."""
+"""Finding the passages that bear on a question, by BM25 in two rounds. A collection never changes: one index a process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from functions.prose import content, likeness
+from functions.research_assistant import expansion
 from functions.research_assistant.documents import Document, documents
 from functions.research_assistant.passages import Found, passages
 from schemas import Passage, Unread
@@ -22,18 +23,12 @@ if TYPE_CHECKING:
 PER_DOCUMENT = 3  # of the passages for one question
 SAME = 0.8  # passages that share more of their content words say the same
 WEAK = 0.25  # of the best score; what scores less does not bear on the question
-BEYOND = 3  # times that a word counts which a question has beyond its topic
+BEYOND = 3.0  # times that a word counts which a question has beyond its topic
 BEARING = 0.25  # of a question's words, by weight, must be in a passage; words that the collection lacks weigh most
+FEEDBACK = 5  # passages of the first round that the second learns from
+MEANT = 1.0  # what a word counts that a question of its kind looks for
 KEPT = 4  # collections in memory
-# What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
-_ASKING = """
-answer apply bring call case cause change come compare consequence current describe different example exist explain
-fact figure find follow get give given go good happen help important interest involve issue keep kind know known large
-main make many matter mean meet method name need new number open part people place plan planned play point possible
-practice problem question reason role say show side state take tell thing think time topic type understand use want
-way work world
-"""
-_OF_QUESTIONS = frozenset(content(_ASKING))
+Weights = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -65,25 +60,40 @@ class Library:
         return BM25Plus(self._words) if self._words else None
 
     def best(self, question: str, topic: str, count: int) -> list[Passage]:
-        """Up to `count` passages, the best first; what a question asks beyond its topic counts more."""
-        asked = _asked(question) or content(question)
-        asked += [word for word in asked if word not in set(content(topic))] * (BEYOND - 1)
+        """Up to `count` passages, the best first; what a question asks beyond its topic counts more.
+
+        Two rounds: what the first finds says which other words the collection has for the same thing.
+        """
+        asked = expansion.asked(question)
         if not self._words or not asked:
             return []
-        scores = self._index.get_scores(asked)
+        known = set(content(topic))
+        weights = {word: weight * (1 if word in known else BEYOND) for word, weight in asked.items()}
+        first = self._bearing(weights, asked, {})
+        if not first:
+            return []
+        akin = expansion.akin([self._words[n] for n in first[:FEEDBACK]], set(asked), self._rarity)
+        meant = dict.fromkeys(expansion.meant(question), MEANT)
+        found = self._bearing(meant | akin | weights, asked, akin)
+        return _spread([self.found[n].passage for n in found], count)
+
+    def _bearing(self, weights: Weights, asked: Weights, akin: Weights) -> list[int]:
+        """The passages that score well by `weights` and have enough of what is asked, the best first."""
+        scores = sum(weight * self._index.get_scores([word]) for word, weight in weights.items())
         order = sorted(range(len(self.found)), key=lambda n: (-scores[n], n))
         floor = scores[order[-1]]  # BM25Plus gives every text a score, even one that shares no word
         least = floor + WEAK * (scores[order[0]] - floor)
-        bearing = [n for n in order if scores[n] >= least and self._shared(set(asked), n) >= BEARING]
-        return _spread([self.found[n].passage for n in bearing], count)
+        return [n for n in order if scores[n] >= least and self._shared(asked, akin, n) >= BEARING]
 
-    def _shared(self, asked: set[str], n: int) -> float:
-        weights = {word: log(1 + len(self.found) / (1 + self._frequency[word])) for word in asked if word.isalnum()}
-        return sum(weights[word] for word in weights.keys() & set(self._words[n])) / sum(weights.values())
+    def _shared(self, asked: Weights, akin: Weights, n: int) -> float:
+        """The share of what was asked that a passage has; words akin add to it and are not missed."""
+        there = set(self._words[n])
+        words = {word: weight / 2 for word, weight in akin.items()} | asked
+        had = sum(weight * self._rarity(word) for word, weight in words.items() if word in there)
+        return had / sum(weight * self._rarity(word) for word, weight in asked.items())
 
-
-def _asked(question: str) -> list[str]:
-    return [word for word in content(question) if word not in _OF_QUESTIONS]
+    def _rarity(self, word: str) -> float:
+        return log(1 + len(self.found) / (1 + self._frequency[word])) if word.isalnum() else 0.0
 
 
 def _spread(ranked: Sequence[Passage], count: int) -> list[Passage]:

@@ -73,7 +73,21 @@ def claim_of(answer: str, passage: Passage, question: str, others: Iterable[Clai
     told = [question, *(other.text for other in others)]
     if _ECHO.search(text) or not content(text) or any(likeness(text, other) >= SAME for other in told):
         return None
+    if _brought_in(text, passage, question) or _torn(text, passage):
+        return None
     return Claim(text=text, passage=passage.id, quoted=text in passage.text)
+
+
+def _brought_in(text: str, passage: Passage, question: str) -> bool:
+    """Whether a claim says of the question's subject what its passage says of another: its words come from the question."""
+    there = set(content(f"{passage.source.title} {passage.under} {passage.text}"))
+    return bool((set(content(text)) & set(content(question))) - there)
+
+
+def _torn(text: str, passage: Passage) -> bool:
+    """Whether a claim is a piece of a sentence: words of the passage in their order, without its beginning or its end."""
+    piece = text.rstrip(".!\"'”’) ").lower()
+    return any(piece in told.lower() and len(piece) < 0.9 * len(told.rstrip(".!")) for told in sentences(passage.text))
 
 
 def quotation(passage: Passage, question: str, others: Iterable[Claim]) -> Claim | None:

@@ -12,6 +12,7 @@ from schemas import Check, Claim, Passage, Verdict
 Kind = Literal["supported", "contradicted", "not_in_passage"]
 Rule = Callable[[str, str], str]
 COVERED = 0.7  # of a claim's content words must stand in its passage
+TOGETHER = 0.6  # and so many of them in one place of it
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
 _UNIT = re.compile(r"\s*-?\s*(%|[^\W\d_]+)")
 _NAME = re.compile(r"(?<![\w$-])(?:[A-Z][\w’'+]*|\w*[a-z][A-Z]\w*|\w*[A-Za-z]\d[\w]*)(?:-[\w+]+)*")
@@ -145,12 +146,16 @@ def negation(claim: str, passage: str) -> str:
 
 
 def coverage(claim: str, passage: str) -> str:
-    """Most content words of the claim stand in the passage."""
-    mine, there = set(content(claim)), set(content(passage))
-    missing = sorted(word for word in mine if word not in there)
-    if mine and len(mine) - len(missing) >= COVERED * len(mine):
-        return ""
-    return f"too much of it is not in the passage: {', '.join(missing[:6])}"
+    """Most content words of the claim stand together, in one sentence of the passage or in two that follow each other."""
+    mine, told = set(content(claim)), [set(content(sentence)) for sentence in sentences(passage)]
+    missing = sorted(mine - set().union(*told))
+    if len(missing) > (1 - COVERED) * len(mine) or not mine:
+        return f"too much of it is not in the passage: {', '.join(missing[:6])}"
+    pairs = [one | other for one, other in zip(told, [*told[1:], set()], strict=True)]
+    apart = min((sorted(mine - pair) for pair in pairs), key=len, default=[])
+    if len(apart) > (1 - TOGETHER) * len(mine):
+        return f"it joins words that stand apart in the passage: {', '.join(apart[:6])}"
+    return ""
 
 
 # Each check by its name, with what its fault means.

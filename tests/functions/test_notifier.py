@@ -1,7 +1,9 @@
 """One mail: the link or the reason, nothing injected, the same on every run."""
 
+import re
 from datetime import timedelta
 from email import message_from_bytes, policy
+from html import unescape
 
 import pytest
 
@@ -57,6 +59,24 @@ async def test_the_mail_brings_the_reason():
     for body in parts(mail):
         assert "the deadline passed" in body
         assert str(REQUEST) in body
+
+
+@pytest.mark.parametrize("event", [complete(abandoned=1), complete(topic="量子 <b>&amp;</b>"), failure()])
+async def test_both_parts_say_the_same(event):
+    (mail,) = await sent(event)
+    text, html = parts(mail)
+    shown = unescape(re.sub(r"<(style|title).*?</\1>|<!--.*?-->|<[^>]*>", " ", html, flags=re.DOTALL))
+    said, shown = ({word.strip(":.,") for word in part.split()} - {"", "--"} for part in (text, shown))
+    assert said == shown
+
+
+async def test_the_html_part_is_what_mail_clients_show():
+    html = list(parts((await sent(complete()))[0]))[1]
+    assert html.count("<table") == html.count('<table role="presentation"')
+    assert all('style="' in tag for tag in re.findall(r"<(?:p|h1|a) [^>]*>", html))
+    assert not re.search(r"<(?:img|script|link|div)|url\(|@import|display:\s*(?:flex|grid)", html)
+    assert re.findall(r'(?:src|href)="([^"]*)"', html) == [LINK, LINK]
+    assert len(html) < 100_000  # more is cut by some clients
 
 
 @pytest.mark.parametrize("event", [complete(email=None), failure(email=None)])

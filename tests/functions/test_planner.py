@@ -4,7 +4,7 @@ import pytest
 
 from eventing.testing import REQUEST, context
 from functions.planner.agent import handle
-from functions.planner.questions import chosen, defaults
+from functions.planner.questions import chosen, defaults, plan, subject
 from functions.prose import content, likeness
 from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError
 from inference.testing import FakeModel
@@ -17,7 +17,8 @@ def query(topic="the otter cipher", depth=3, **metadata):
 
 
 async def asked(topic, depth, proposed):
-    return [q.question for q in await handle(query(topic, depth), context(FakeModel([{"questions": proposed}])))]
+    answer = {f"question_{n}": question for n, question in enumerate([*proposed, *[""] * 5][:5], 1)}
+    return [q.question for q in await handle(query(topic, depth), context(FakeModel([answer])))]
 
 
 async def test_sound_questions_of_the_model_are_taken():
@@ -34,7 +35,8 @@ async def test_sound_questions_of_the_model_are_taken():
     [
         "the otter cipher",
         "How do solar cells work in winter?",
-        "What is the otter cipher?",
+        "What is the the the otter otter the cipher the?",
+        "Why is the otter cipher -?",
         "How is the otter cipher built? Tell me. Now?",
         "Otter cipher " * 15 + "?",
         "",
@@ -87,6 +89,57 @@ async def test_any_topic_gives_different_questions(topic, depth):
     found = await asked(topic, depth, proposed)
     assert len(set(found)) == depth
     assert all(len(question) <= 2000 and "\u202e" not in question for question in found)
+
+
+SMALL = "smollm2-135m-instruct"
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [(SMALL, ["Why is SIKE important?"]), ("llama-70b", ["Why is SIKE important?", "Who uses SIKE in the sport of SIKE?"])],
+)
+async def test_a_small_model_brings_nothing_new_into_a_question(model, taken):
+    proposed = {"question_1": "Why is SIKE important?", "question_2": "Who uses SIKE in the sport of SIKE?"}
+    answer = {f"question_{n}": "" for n in range(1, 6)} | proposed
+    found = await handle(query("SIKE", 2), context(FakeModel([answer], name=model)))
+    assert [q.question for q in found][: len(taken)] == taken
+
+
+async def test_a_question_is_its_own_first_part_and_alone_costs_nothing():
+    model = FakeModel([])
+    (alone,) = await handle(query("How large is an ML-KEM-768 ciphertext?", 1), context(model))
+    assert alone.question == "How large is an ML-KEM-768 ciphertext?"
+    assert not model.calls
+    asked = [ModelAnswerError("no")]
+    found = await handle(query("How ready are we for quantum-resistant cryptography?", 3), context(FakeModel(asked)))
+    assert [q.question for q in found] == [
+        "How ready are we for quantum-resistant cryptography?",
+        "What is known about quantum-resistant cryptography, and why does it matter?",
+        "Which methods, standards and results matter most for quantum-resistant cryptography?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "about"),
+    [
+        ("the otter cipher", "the otter cipher"),
+        ("How ready are we for quantum-resistant cryptography?", "quantum-resistant cryptography"),
+        ("How large is an ML-KEM-768 ciphertext?", "an ML-KEM-768 ciphertext"),
+        ("How was SIKE broken?", ""),
+        ("What happened in 2024?", ""),
+        ("?", ""),
+        ("for for for " * 100 + "?", ""),
+    ],
+)
+def test_the_subject_of_a_question_is_what_it_asks_about(topic, about):
+    assert subject(topic) == about
+
+
+def test_the_schema_makes_every_question_begin_differently():
+    patterns = [field["pattern"] for field in plan().model_json_schema()["properties"].values()]
+    assert len({pattern[:8] for pattern in patterns}) == 5
+    free = {f"question_{n}": "Is any beginning taken?" for n in range(1, 6)}
+    assert plan().model_validate(free).questions == list(free.values())
 
 
 def test_defaults_differ_beyond_their_topic():

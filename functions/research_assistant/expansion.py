@@ -1,0 +1,63 @@
+"""The words of a search: those that a question asks by, those that answers to its kind use, those that stand beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from functions.prose import content, words
+
+AKIN = 0.5  # what the most telling word of the first round's passages counts; the others less
+MOST_AKIN = 10
+# What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
+_ASKING = """
+answer apply bear bring call case cause change come compare consequence current describe different example exception exist
+explain fact figure find follow get give given go good happen help important interest involve issue keep kind know known
+large main make many matter mean meet method name need new number objection open part people place plan planned play point
+possible practice problem purpose question ready reason role say show side speed state take tell thing think time topic type
+understand uses want way work world
+"""
+_OF_QUESTIONS = frozenset(content(_ASKING))
+# What a question asks for -> what its answers are likely to speak of, in any field.
+_KINDS = {
+    "risk danger weakness threat problem": "attack break danger exploit fail flaw leak risk steal threat vulnerable weak",
+    "work method function": "algorithm base combine compute consist method process produce step",
+    "important matter reason why": "because danger need protect reason secure threat until",
+    "uses user ready adopt who": "adopt browser default deploy enable implement migrate release require support",
+    "plan planned when": "deadline date finish goal migrate plan recommend require roadmap start transition",
+    "figure size cost speed large many much long": "average byte cost hour million minute number percent second size",
+    "limit exception objection": "although cannot drawback except exception however limit only",
+}
+_MEANT = {asked: content(meant) for kind, meant in _KINDS.items() for asked in (*content(kind), *kind.split())}
+
+
+def asked(question: str) -> dict[str, float]:
+    """The words that say what a question is about, each with what it counts.
+
+    The pieces of a compound share the weight of one word: `quantum-resistant` is as much as `cryptography`, and a text
+    that says `post-quantum` has half of it.
+    """
+    found: dict[str, float] = {}
+    for word in words(question):
+        pieces = [piece for piece in content(word) if piece not in _OF_QUESTIONS]
+        compound = "-" in word and len(pieces) > 1 and word.replace("-", "").isalpha()
+        for piece in pieces:
+            found[piece] = max(found.get(piece, 0.0), 1 / len(pieces) if compound else 1.0)
+    return found or dict.fromkeys(content(question), 1.0)
+
+
+def meant(question: str) -> list[str]:
+    """Words that answers to a question of this kind are likely to use."""
+    found = [*content(question), *question.lower().split()[:2]]
+    return list(dict.fromkeys(word for kind in found for word in _MEANT.get(kind, ())))
+
+
+def akin(passages: Sequence[Sequence[str]], known: set[str], rarity: Callable[[str], float]) -> dict[str, float]:
+    """The words that mark passages which were found: more than one has them, and the collection at large has not."""
+    spread = Counter(word for passage in passages for word in set(passage))
+    telling = {
+        word: times * rarity(word) for word, times in spread.items() if times > 1 and word not in known and word.isalpha()
+    }
+    best = sorted(telling, key=lambda word: (-telling[word], word))[:MOST_AKIN]
+    most = max(telling.values(), default=1.0)
+    return {word: AKIN * telling[word] / most for word in best}
