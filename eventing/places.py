@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 _ROOMS = ("functions", "schemas")
+_BASE = os.path.join("schemas", "contract.py")
 
 
 def place(file: str, line: int) -> str:
@@ -21,8 +22,11 @@ def place(file: str, line: int) -> str:
 
 def is_own(file: str) -> bool:
     """Whether a file belongs to the agents or the contracts, and to no library."""
-    folders = [path for room in _ROOMS if room in sys.modules for path in sys.modules[room].__path__]
-    return any(os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep) for folder in folders)
+    folders = [os.path.realpath(path) for room in _ROOMS if room in sys.modules for path in sys.modules[room].__path__]
+    here = os.path.realpath(".") + os.sep
+    nearest = [folder for folder in folders if folder.startswith(here)] or folders  # a project's, before the package's
+    real = os.path.realpath(file)
+    return any(real.startswith(folder + os.sep) for folder in nearest) and not real.endswith(_BASE)
 
 
 def of_function(function: Callable[..., Any]) -> str:

@@ -4,9 +4,10 @@ Forbidden here: anything but pydantic; a contract knows no transport, no agent a
 A project's own `schemas/` folder (without an __init__.py) lies under the same name: `from schemas.letters import Letter`.
 """
 
+from os.path import exists
 from pkgutil import extend_path
 
-__path__ = extend_path(__path__, __name__)
+__path__ = [*__path__, *(path for path in extend_path(list[str](), __name__) if not exists(f"{path}/__init__.py"))]
 
 from schemas.contract import Contract, UnknownEventError, contract_for, events
 from schemas.requests import RequestFailed

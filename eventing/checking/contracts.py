@@ -15,9 +15,6 @@ _EVENT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 def check(project: Path, own: bool, importer: Importer) -> Iterator[Problem]:
     """What is wrong; `own` says that the project is somebody's own, beside the installed package."""
-    for room in ("schemas", "functions") if own else ():
-        if (project / room / "__init__.py").exists():
-            yield Problem(f"{room}/__init__.py", 1, f"remove it: the folder extends the installed package `{room}`")
     for file in sorted((project / "schemas").glob("*.py")):
         if file.stem in OWN_MODULES | {"__init__", "evolution", "export"}:
             if own and file.stem != "__init__":

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Findings:
 
 def examine(project: Path, workflow: Path | None) -> Findings:
     """Look at a project; whatever its code does, this returns."""
+    if project != PACKAGE and (hidden := tuple(_hiding(project))):
+        return Findings(hidden)
     command = [sys.executable, "-m", "eventing.checking", *([str(workflow)] if workflow else [])]
     environ = dict(os.environ)
     if is_checkout():
@@ -39,6 +42,13 @@ def examine(project: Path, workflow: Path | None) -> Findings:
         said = over.stdout.decode() if isinstance(over.stdout, bytes) else over.stdout or ""
         how, last = f"did not let the process go on for {LIMIT_S:.0f} s", []
     return _read(said, how, "".join(last))
+
+
+def _hiding(project: Path) -> Iterator[Problem]:
+    """What would keep this very package from being found."""
+    for room in ("schemas", "functions"):
+        if (project / room / "__init__.py").exists():
+            yield Problem(f"{room}/__init__.py", 1, f"remove it: the folder extends the installed package `{room}`")
 
 
 def _read(said: str, how: str, last: str) -> Findings:

@@ -58,14 +58,14 @@ def _environ(project: Path, folder: Path, content: dict[str, Any], workflow: Wor
     found = {e["name"]: (n, e.get("value")) for n, e in enumerate(envs) if isinstance(e, dict) and e.get("name")}
     for name, (n, value) in found.items():
         if not isinstance(value, str):
-            yield ("run", "envs", n), f"{name}: must be text, write it in quotes: '{value}'"
+            yield ("run", "envs", n, "value"), f"{name}: must be text, write it in quotes: '{value}'"
     source = found.get("FUNCTION_SOURCE", (0, None))[1]
     wanted = {"FUNCTION_TARGET": "function", **({"TORPOR_AGENT": folder.name} if source == _MAIN else {})}
     for name, value in wanted.items():
         if found.get(name, (0, None))[1] != value:
-            yield ("run", "envs", found[name][0]) if name in found else ("run", "envs"), f"{name}: must be {value}"
+            yield ("run", "envs", found[name][0], "value") if name in found else ("run", "envs"), f"{name}: must be {value}"
     if not source or not any((root / source).is_file() for root in (project, PACKAGE)):
-        where = ("run", "envs", found["FUNCTION_SOURCE"][0]) if source else ("run", "envs")
+        where = ("run", "envs", found["FUNCTION_SOURCE"][0], "value") if source else ("run", "envs")
         yield where, f"FUNCTION_SOURCE: there is no file {source}; an agent's is {_MAIN}"
     if workflow:
         yield from _time_limit(folder.name, found, workflow)
@@ -79,10 +79,10 @@ def _time_limit(name: str, found: dict[str, tuple[int, Any]], workflow: Workflow
     try:
         seconds = float(given) if given is not None else 60.0
     except (TypeError, ValueError):
-        yield ("run", "envs", n or 0), f"TORPOR_TIME_LIMIT_S: must be a number of seconds, got {given!r}"
+        yield ("run", "envs", n or 0, "value"), f"TORPOR_TIME_LIMIT_S: must be a number of seconds, got {given!r}"
         return
     if seconds != most:
-        where = ("run", "envs") if n is None else ("run", "envs", n)
+        where = ("run", "envs") if n is None else ("run", "envs", n, "value")
         told = (
             f"TORPOR_TIME_LIMIT_S is {seconds:g}, but step {limits[most]} of the workflow has {most:g} s: write '{most:g}'"
         )

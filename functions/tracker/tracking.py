@@ -114,7 +114,8 @@ def told(dead: Event) -> str:
     """A dead letter in one sentence: which step failed, and why."""
     step = dead.get("failedstep") or dead.get("knativeerrordest") or "a step"
     reason = unquote(dead.get("reason")) or f"HTTP {dead.get('knativeerrorcode')}"
-    return f"{step} could not handle {dead.type} after all its retries: {reason}"
+    tried = "" if dead.get("knativeerrorcode").startswith("4") else " after all its retries"
+    return f"{step} could not handle {dead.type}{tried}: {reason}"
 
 
 def _named_in(event: Event) -> UUID | None:
