@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from urllib.parse import unquote, urlparse
 
 from eventing.agent import StepKey
-from eventing.errors import ConfigurationError, NotNowError
+from eventing.errors import ConfigurationError, EventingError, NotNowError
 from eventing.step import Objects
 
 LEASE = timedelta(seconds=90)
@@ -28,6 +28,12 @@ class MailError(NotNowError):
     """The mail server did not take the mail; it is tried again with the event."""
 
     title = "Mail server unavailable"
+
+
+class MailRefusedError(EventingError):
+    """The mail server will never take this mail."""
+
+    status, title = 422, "Mail refused"
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Server:
         """Hand one mail in.
 
         Raises:
-            MailError: when the server cannot be reached or refuses.
+            MailError: when the server cannot be reached, or refuses for now.
+            MailRefusedError: when it refuses this mail for good.
         """
         tls = ssl.create_default_context()
         try:
@@ -77,7 +84,18 @@ class Server:
                     connection.login(self.user, self.password)
                 connection.send_message(message)
         except (smtplib.SMTPException, OSError) as error:
+            if _for_good(error):
+                raise MailRefusedError(f"{self.host}:{self.port} refused the mail: {error}") from error
             raise MailError(f"{self.host}:{self.port} did not take the mail: {type(error).__name__}: {error}") from error
+
+
+def _for_good(error: Exception) -> bool:
+    """Whether a refusal is about the mail itself: a code from 500 on for its address or text, or an address beyond ASCII."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    about = smtplib.SMTPSenderRefused | smtplib.SMTPDataError
+    addressed = isinstance(error, smtplib.SMTPNotSupportedError) and "SMTPUTF8" in str(error)
+    return addressed or (isinstance(error, about) and error.smtp_code >= 500)
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,7 @@ class ClaimedMailer:
         """Send unless it was sent; whether this call sent it.
 
         Raises:
+            MailRefusedError: the server will never take it.
             MailError: the server did not take it, or another process holds the claim at this moment.
         """
         folder = f"requests/{self.key.request_id}/mail"
@@ -104,7 +123,7 @@ class ClaimedMailer:
             message["From"] = self.sender
         try:
             await asyncio.to_thread(self.server.deliver, message)
-        except MailError:
+        except (MailError, MailRefusedError):
             # Nothing was handed in: the claim is given back, so that the next delivery need not wait for the lease.
             await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", b"{}")
             raise

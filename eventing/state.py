@@ -103,7 +103,8 @@ def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowS
     return WorkflowState(
         request_id=request_id,
         status="running" if end is None else "failed" if end.type == workflow.fails else "complete",
-        topic=next((t for e in alive if isinstance(t := notes(e).get("topic"), str)), ""),
+        # Whose opening was taken is told by what its agents answered; another's with the same id was refused.
+        topic=next((t for e in sorted(alive, key=_foreign) if isinstance(t := notes(e).get("topic"), str)), ""),
         events=len(events),
         deadline=deadline.isoformat() if deadline else None,
         parts=next((n for e in alive if isinstance(n := notes(e).get("of"), int)), None),
@@ -123,9 +124,13 @@ def overdue(state: WorkflowState, now: datetime) -> WorkflowState:
     return state
 
 
+def _foreign(event: Event) -> bool:
+    return not event.source.startswith("/agents/")
+
+
 def deadline_of(events: list[Event], workflow: Workflow) -> datetime | None:
     """When the request must have ended: what its agents say, else its opening event, else its time tells."""
-    for event in sorted(events, key=lambda e: (not e.source.startswith("/agents/"), e.type != workflow.opens)):
+    for event in sorted(events, key=lambda e: (_foreign(e), e.type != workflow.opens)):
         try:
             if deadline := event.moment("deadline"):
                 return deadline

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from eventing import ids, telemetry
 from eventing.apis import OPENAPI, routes
 from eventing.envelope import from_request
-from eventing.errors import UnsupportedMediaTypeError
+from eventing.errors import StepConflictError, UnsupportedMediaTypeError
 from eventing.function import answer_standing, body_of, failed, problem
 from eventing.runtime import Runtime
 from eventing.state import notes
@@ -88,11 +88,14 @@ async def _event(request: Request, _: str) -> Response:
 async def _intake(request: Request, _: str) -> Response:
     """A record of the inbox topic, brought by its KafkaSource: plain JSON, or a CloudEvent that passed through."""
     event = from_request(request.headers, await body_of(request))
-    if event.type == _runtime().workflow.opens:
-        await admission.admit_event(event, _runtime())
-    else:
-        given = admission.parsed(event.data or b"", _runtime())
-        await admission.admit(given, _runtime(), ids.request_id_of(event.source, event.id))
+    try:
+        if event.type == _runtime().workflow.opens:
+            await admission.admit_event(event, _runtime())
+        else:
+            given = admission.parsed(event.data or b"", _runtime())
+            await admission.admit(given, _runtime(), ids.request_id_of(event.source, event.id))
+    except admission.RequestTakenError as error:  # a broker tries a 409 again, and the partition waits meanwhile
+        raise StepConflictError(str(error)) from error
     return Response(status_code=204)
 
 

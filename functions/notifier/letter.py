@@ -41,11 +41,17 @@ class Letter:
     link: str = ""
 
 
+class UnwritableError(Exception):
+    """No mail can be written to this address, however often it is tried."""
+
+    status = 422
+
+
 def letter(event: ResearchComplete | ResearchFailed, address: str, written: datetime) -> EmailMessage:
     """The mail about a request; the same for the same event and time."""
     said = _complete(event) if isinstance(event, ResearchComplete) else _failed(event)
     message = EmailMessage()
-    message["To"] = address
+    _address(message, address)
     message["Subject"] = f"{said.kicker}: {said.topic}"
     message["Message-ID"] = f"<{event.request_id}@torpor>"
     message["Date"] = format_datetime(written)
@@ -57,6 +63,15 @@ def letter(event: ResearchComplete | ResearchFailed, address: str, written: date
 
 def _topic(event: ResearchComplete | ResearchFailed) -> str:
     return clipped(plain(event.topic), SUBJECT) or f"request {event.request_id}"
+
+
+def _address(message: EmailMessage, address: str) -> None:
+    try:
+        message["To"] = address
+    except (AttributeError, TypeError, ValueError, IndexError) as error:  # as the standard library's parser breaks on some
+        raise UnwritableError(f"metadata.email {address!r} is no address that mail can be sent to") from error
+    if not address.isprintable():
+        raise UnwritableError(f"metadata.email {address!r} has a character that cannot be seen")
 
 
 def _complete(event: ResearchComplete) -> Letter:

@@ -18,7 +18,8 @@ from eventing.state import deadline_of, fold, is_dead_letter, notes
 from schemas import Contract, RequestMetadata, WorkflowState, contract_for
 
 TICK = "dev.knative.sources.ping"
-_HARMLESS = ("StepConflictError",)  # somebody else's copy was refused; the request itself goes on
+RECORD = "dev.knative.kafka.event"  # of the inbox
+_HARMLESS = ("StepConflictError",)
 
 
 class Tracker:
@@ -40,12 +41,20 @@ class Tracker:
         new = await self._journal.record(request_id, event)
         events = await self._journal.events(request_id)
         state = fold(request_id, events, self._runtime.workflow)
-        if is_dead_letter(event) and state.status == "running" and event.get("error") not in _HARMLESS:
+        if is_dead_letter(event) and state.status == "running" and not self._harmless(event, events):
             await self.end(request_id, events, told(event))
         elif state.status == "running":
             await self._watch(request_id, events)
         await self._publish(request_id, state)
         return "done" if new else "duplicate"
+
+    def _harmless(self, dead: Event, events: list[Event]) -> bool:
+        """Whether only somebody's copy of an opening was refused: the request itself goes on."""
+        if dead.type not in (self._runtime.workflow.opens, RECORD):
+            return dead.get("error") in _HARMLESS
+        alive = [event for event in events if not is_dead_letter(event)]
+        going = any(event.get("cause") or (event.source == "/gateway" and event.id != dead.id) for event in alive)
+        return going or dead.get("error") in _HARMLESS
 
     async def expire(self) -> int:
         """End every request whose deadline has passed; how many."""
@@ -83,10 +92,10 @@ class Tracker:
             await self._runtime.publisher.publish(event)
 
     async def _watch(self, request_id: UUID, events: list[Event]) -> None:
-        if deadline := deadline_of(events, self._runtime.workflow):
-            latest = self._runtime.clock() + self._runtime.workflow.deadline
-            moment = min(deadline, latest).astimezone(UTC).replace(microsecond=0).isoformat()
-            await self._runtime.store.create(f"deadlines/{moment}/{request_id}", b"")
+        latest = self._runtime.clock() + self._runtime.workflow.deadline
+        deadline = min(deadline_of(events, self._runtime.workflow) or latest, latest)
+        moment = deadline.astimezone(UTC).replace(microsecond=0).isoformat()
+        await self._runtime.store.create(f"deadlines/{moment}/{request_id}", b"")
 
     async def _publish(self, request_id: UUID, state: WorkflowState) -> None:
         data = state.model_dump_json()

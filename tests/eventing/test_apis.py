@@ -47,6 +47,9 @@ def test_whatever_is_sent_the_answer_is_one_that_is_described(
     command = ["run", f"{gateway}/openapi.json", "--exclude-operation-id", "progress", "--checks", checks, *options]
     limits = ["--max-examples", "40", "--seed", "1", "--request-timeout", "10", "--no-color"]
     program = Path(sys.executable).with_name("schemathesis")
+    # A broker tries a 409 again, so what is brought from a topic with another's request id gets 422.
+    conflict = "checks.positive_data_acceptance.expected-statuses = [204, 409, 422, 503]"
+    (tmp_path / "schemathesis.toml").write_text(f'[[operations]]\ninclude-operation-id = "intake"\n{conflict}\n')
     told = subprocess.run([program, *command, *limits], cwd=tmp_path, capture_output=True, text=True)
     assert told.returncode == 0, told.stdout[-6000:] + told.stderr
 

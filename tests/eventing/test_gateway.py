@@ -141,6 +141,8 @@ def test_a_plain_record_of_the_inbox_becomes_one_request_however_often_it_comes(
     headers, body = to_request(record)
     assert [world.client.post("/intake", content=body, headers=headers).status_code for _ in range(2)] == [204, 204]
     assert world.broker.events[0] == world.broker.events[1]
+    other = json.dumps({"request_id": json.loads(world.broker.events[0].data)["request_id"], "topic": "y", "depth": 1})
+    assert world.client.post("/intake", content=other, headers=headers).status_code == 422  # 409 would be tried again
     headers, body = to_request(record.having(id="partition:0/offset:8"))
     assert world.client.post("/intake", content=b"garbage", headers=headers).status_code == 400
 

@@ -1,6 +1,7 @@
 """Mail goes out once, over real SMTP, with login and STARTTLS where asked; a dead sender's claim is taken over."""
 
 import asyncio
+import smtplib
 import ssl
 import subprocess
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from eventing.agent import StepKey
 from eventing.errors import ConfigurationError
 from eventing.local.mailbox import Mailbox, letters
-from eventing.mail import LEASE, ClaimedMailer, MailError, Server
+from eventing.mail import LEASE, ClaimedMailer, MailError, MailRefusedError, Server
 from eventing.testing import NOON, REQUEST, memory_bucket
 from tests.local.conftest import free_ports
 
@@ -108,3 +109,30 @@ def test_passwords_show_nowhere():
     with pytest.raises(ConfigurationError) as caught:
         Server.parse("http://me:secret@mail.example.org")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (smtplib.SMTPRecipientsRefused({"a@b.c": (550, b"no such user")}), MailRefusedError),
+        (smtplib.SMTPRecipientsRefused({"a@b.c": (450, b"try later")}), MailError),
+        (smtplib.SMTPDataError(554, b"spam"), MailRefusedError),
+        (smtplib.SMTPDataError(451, b"try later"), MailError),
+        (smtplib.SMTPNotSupportedError("One or more source or delivery addresses require SMTPUTF8"), MailRefusedError),
+        (smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), MailError),
+        (smtplib.SMTPAuthenticationError(535, b"no"), MailError),
+        (TimeoutError("timed out"), MailError),
+    ],
+)
+async def test_only_what_may_change_is_tried_again(server, monkeypatch, error, kind):
+    url, _ = server
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(smtplib.SMTP, "send_message", refuse)
+    bucket = memory_bucket()
+    with pytest.raises(kind):
+        await mailer(url, bucket).send(message())
+    monkeypatch.undo()
+    assert await mailer(url, bucket).send(message())  # the claim was given back

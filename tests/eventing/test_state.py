@@ -148,6 +148,26 @@ async def test_a_refused_copy_of_somebody_elses_request_harms_nobody():
     assert not world.published("research_failed")
 
 
+async def test_a_broken_copy_of_an_opening_does_not_end_the_request():
+    world = World()
+    refused = {"knativeerrorcode": "422", "error": "ContractError"}
+    await world.tracker.take(history()[0])
+    await world.tracker.take(history()[0].having(id="copy", **refused))
+    record = Event({"specversion": "1.0", "id": "r", "source": "/inbox", "type": "dev.knative.kafka.event"}, b"{}")
+    await world.tracker.take(record.having(partitionkey=str(REQUEST), **refused))
+    assert not world.published("research_failed")
+    await world.tracker.take(history()[0].having(**refused))
+    (failed,) = world.published("research_failed")
+    assert "retries" not in failed["reason"]
+
+
+async def test_a_request_without_any_time_ends_too():
+    world = World()
+    await world.tracker.take(history()[0].having(time=None, requestid=None))
+    world.now += timedelta(minutes=31)
+    assert await world.tracker.expire() == 1
+
+
 async def test_an_event_without_a_request_is_passed_over():
     world = World()
     assert (

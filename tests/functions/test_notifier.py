@@ -9,6 +9,7 @@ import pytest
 
 from eventing.testing import NOON, REQUEST, Outbox, context
 from functions.notifier.agent import handle
+from functions.notifier.letter import UnwritableError
 from inference.testing import FakeModel
 from schemas import RequestMetadata, ResearchComplete, ResearchFailed
 from schemas.research import CompletedMetadata
@@ -107,3 +108,10 @@ async def test_a_second_run_makes_the_same_mail():
     first, second = ctx.mail.letters
     strip = [{name: m[name] for name in ("To", "Subject", "Message-ID", "Date")} for m in (first, second)]
     assert strip[0] == strip[1]
+
+
+@pytest.mark.parametrize("address", ["$&~-=@[|!{(", "({=[=).@{#}=", "a\0@b.c", "a\u200b@b.c"])
+async def test_an_address_that_no_mail_can_be_written_to_is_not_tried_again(address):
+    with pytest.raises(UnwritableError) as caught:
+        await sent(failure(email=address))
+    assert caught.value.status == 422
