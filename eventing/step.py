@@ -1,7 +1,7 @@
 """The protocol of a step: look up, run, put if absent, publish what is stored, mark.
 
-    published already?   -> nothing to do
     result stored?       -> no: run, then put ALL answers as one object, if absent (the loser adopts the winner's)
+    published already?   -> nothing to do
     publish what is STORED, each answer acknowledged -> put the `published` marker
 
 Invariants, whatever dies wherever:
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from eventing.agent import StepKey
-from eventing.envelope import Event, from_json, to_json
+from eventing.envelope import Event, from_content, to_content
 from eventing.errors import StepConflictError, StoreError
 
 
@@ -53,20 +53,20 @@ class Steps:
             StepConflictError: the step was done with another input (`digest` differs).
         """
         path = key.path()
-        if (marker := await self.objects.get(f"{path}/published.json")) is not None:
-            _same_input(key, digest, _parsed(marker, path))
-            return "duplicate"
         outcome = "adopted"
+        # A marker lies only where a result lies: a step that was never done costs one look, not two.
         stored = await self.objects.get(f"{path}/result.json")
         if stored is None:
             answers = await run()
-            made = json.dumps({"digest": digest, "answers": [json.loads(to_json(a)) for a in answers]}).encode()
+            made = json.dumps({"digest": digest, "answers": [to_content(a) for a in answers]}).encode()
             won = await self.objects.create(f"{path}/result.json", made, "application/json")
             stored, outcome = (made, "done") if won else (await self._there(f"{path}/result.json"), "adopted")
         record = _parsed(stored, path)
         _same_input(key, digest, record)
+        if outcome == "adopted" and await self.objects.get(f"{path}/published.json") is not None:
+            return "duplicate"
         for answer in record["answers"]:
-            await self._send(key.request_id, from_json(json.dumps(answer)))
+            await self._send(key.request_id, from_content(answer))
         await self.objects.create(f"{path}/published.json", json.dumps({"digest": digest}).encode(), "application/json")
         return outcome
 
@@ -77,12 +77,12 @@ class Steps:
         """
         folder = f"requests/{key.request_id}/steps/{key.step}/parts"
         own = f"{folder}/{key.part:03d}.json"
-        if not await self.objects.create(own, json.dumps({"digest": digest, "event": json.loads(to_json(event))}).encode()):
+        if not await self.objects.create(own, json.dumps({"digest": digest, "event": to_content(event)}).encode()):
             _same_input(key, digest, _parsed(await self._there(own), own))
         parts = await self.objects.keys(folder)
         if len(parts) < of:
             return None
-        return [from_json(json.dumps(_parsed(await self._there(part), part)["event"])) for part in parts]
+        return [from_content(_parsed(await self._there(part), part)["event"]) for part in parts]
 
     async def done(self, request_id: UUID) -> list[Event]:
         """The first answer of every step of the request whose result is stored, in the order of their times."""
@@ -90,7 +90,7 @@ class Steps:
         results = [key for key in keys if key.endswith("/result.json")]
         stored = zip(results, await asyncio.gather(*map(self._there, results)), strict=True)
         answers = [answer for key, content in stored for answer in _parsed(content, key)["answers"][:1]]
-        return sorted((from_json(json.dumps(answer)) for answer in answers), key=lambda e: (e.get("time"), e.id))
+        return sorted((from_content(answer) for answer in answers), key=lambda e: (e.get("time"), e.id))
 
     async def ended(self, request_id: UUID) -> bool:
         """Whether the request has ended: work on it would be for nothing."""

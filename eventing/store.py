@@ -14,6 +14,8 @@ from obstore.store import LocalStore, MemoryStore, from_url
 
 from eventing.errors import BadKeyError, ConfigurationError, StoreError
 
+NEAR_BYTES = 64 * 1024  # larger objects do not keep the event loop waiting
+
 
 class Store:
     """Four verbs over one bucket; vendor errors become StoreError, or BadKeyError where no object can have such a key."""
@@ -22,6 +24,8 @@ class Store:
         self._store = store
         # A folder has no place for a content type.
         self._typed = not isinstance(store, LocalStore | MemoryStore)
+        # What lies on this machine is read and written at once: handing it to another thread would take longer.
+        self._near = not self._typed
 
     @classmethod
     def open(cls, url: str, environ: Mapping[str, str] = os.environ) -> Store:
@@ -48,7 +52,10 @@ class Store:
         """Write an object unless it is there; whether this call wrote it."""
         attributes: Any = {"Content-Type": content_type} if self._typed else None
         try:
-            await obstore.put_async(self._store, key, data, mode="create", attributes=attributes)
+            if self._near and len(data) <= NEAR_BYTES:
+                obstore.put(self._store, key, data, mode="create")
+            else:
+                await obstore.put_async(self._store, key, data, mode="create", attributes=attributes)
         except AlreadyExistsError:
             return False
         except ValueError as error:
@@ -60,7 +67,10 @@ class Store:
     async def get(self, key: str) -> bytes | None:
         """The object's content, or None when it is not there."""
         try:
-            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+            found = obstore.get(self._store, key) if self._near else await obstore.get_async(self._store, key)
+            if self._near and found.meta["size"] <= NEAR_BYTES:
+                return bytes(found.bytes())
+            return bytes(await found.bytes_async())
         except FileNotFoundError:
             return None
         except ValueError as error:

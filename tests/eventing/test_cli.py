@@ -128,7 +128,7 @@ def test_what_is_posted_must_be_a_cloudevent(tmp_path):
     path = tmp_path / "event.json"
     path.write_text(json.dumps({"specversion": "1.0", "type": "x"}))
     done = torpor("post", str(path))
-    assert done.returncode == 1 and "Missing required attributes" in done.stderr
+    assert done.returncode == 1 and "it lacks the attribute 'id', 'source'" in done.stderr
 
 
 def test_a_wrong_port_is_told():
