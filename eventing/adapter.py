@@ -228,6 +228,11 @@ class _Run:
                     f"agent {agent.name} answered {type(answer).__name__} ({places.of_function(agent.handler)}); "
                     f"{self.step.name} may answer {allowed}"
                 )
+        if answered is None and not agent.silent:
+            raise WrongAnswerError(
+                f"agent {agent.name} answered nothing ({places.of_function(agent.handler)}); "
+                f"{self.step.name} may answer {', '.join(self.step.answers)}"
+            )
         if len(found) > (self.step.fan_out or 1):
             raise WrongAnswerError(
                 f"agent {agent.name} gave {len(found)} answers; {self.step.name} may give {self.step.fan_out or 1}"

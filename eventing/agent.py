@@ -126,6 +126,7 @@ class Agent:
     answers: tuple[type[Contract], ...]
     joins: bool
     many: bool = False  # it may answer with several events
+    silent: bool = False  # it may answer with none
 
     async def __call__(self, event: Any, ctx: Context) -> Any:
         return await self.handler(event, ctx)
@@ -151,7 +152,8 @@ def agent(name: str) -> Callable[[Handler], Agent]:
             raise WorkflowError(f"{where}: write it as `async def handle(event: Contract, ctx: Context) -> Contract`")
         takes, joins = _contracts(hints[parameters[0]], where)
         answers, many = _contracts(hints["return"], where)
-        return Agent(name, handler, takes, answers, joins, many)
+        silent = hints["return"] is type(None) or type(None) in typing.get_args(hints["return"])
+        return Agent(name, handler, takes, answers, joins, many, silent)
 
     return register
 

@@ -21,6 +21,8 @@ def _agent(name: str) -> Agent:
         found: Agent = importlib.import_module(f"functions.{name}.agent").handle
         return found
     except ModuleNotFoundError as error:
+        if error.name not in (f"functions.{name}", f"functions.{name}.agent"):
+            raise  # the agent is there; what it imports is not
         raise ConfigurationError(
             f"TORPOR_AGENT={name!r}: {error}; an agent is functions/<name>/agent.py with `handle` made by @agent"
         ) from error

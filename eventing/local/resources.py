@@ -96,7 +96,7 @@ class Function:
     def time_limit_s(self) -> float:
         """Serving's timeoutSeconds: what an agent has, and a little more in which its process can say that it is over."""
         limit = float(self.environ.get("TORPOR_TIME_LIMIT_S") or 300)
-        return limit + min(5.0, limit / 10)
+        return limit + min(5.0, limit / 2)
 
 
 @dataclass(frozen=True)
