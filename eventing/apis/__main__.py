@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> int:
     """Exit code 1 when a workflow cannot work or, with `--check`, when a file differs."""
     folder = Path(arguments.pop(at + 1)) if (at := _at(arguments, "--to")) >= 0 else DOCS
     check = "--check" in arguments
-    chosen = [Path(a) for a in arguments if not a.startswith("-")] or sorted(FOLDER.glob("*.yaml"))
-    problems, texts = [], {OPENAPI: openapi.text()}
-    for path in chosen:
+    named = [Path(a) for a in arguments if not a.startswith("-")]
+    problems, texts = [], {} if named else {OPENAPI: openapi.text()}
+    for path in named or sorted(FOLDER.glob("*.yaml")):
         try:
             texts |= {folder / name: text for name, text in files(load(path)).items()}
         except WorkflowError as error:

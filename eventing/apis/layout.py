@@ -110,7 +110,8 @@ def _boxes(workflow: Workflow, rows: list[str], x: float) -> list[Box]:
         height = 36 if plain else BOX_HEIGHT
         title = {OPENER: "a request", END: "done"}.get(name, name.replace("_", " "))
         about = "" if plain else told(workflow, name)
-        found.append(Box(title, about, x, y, BOX_WIDTH, height, plain, name in parts))
+        inset = 60 if plain else 0
+        found.append(Box(title, about, x + inset, y, BOX_WIDTH - 2 * inset, height, plain, name in parts))
         y += height + GAP
     return found
 

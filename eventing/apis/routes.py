@@ -40,7 +40,7 @@ class Route:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What a path of this route matches; `{id}` is a UUID."""
-        return re.compile(self.path.replace("{id}", f"(?P<id>{_UUID})"))
+        return re.compile(self.path.replace(".", r"\.").replace("{id}", f"(?P<id>{_UUID})"))
 
 
 ROUTES = (

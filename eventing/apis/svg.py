@@ -96,9 +96,7 @@ def _towards(start: Point, end: Point, distance: float) -> Point:
 def _box(box: Box, ink: dict[str, str]) -> str:
     x, y = box.middle
     if box.plain:
-        return _rect(box.x + 60, box.y, box.width - 120, box.height, box.height / 2, ink) + _text(
-            x, y + 5, box.name, 14, ink["text"]
-        )
+        return _rect(box.x, box.y, box.width, box.height, box.height / 2, ink) + _text(x, y + 5, box.name, 14, ink["text"])
     cards = [_rect(box.x + n, box.y + n, box.width, box.height, 10, ink) for n in (8, 4)] if box.many else []
     moon = _moon(box.x + box.width - 20, box.y + 20, ink)
     return "".join(

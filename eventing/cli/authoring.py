@@ -47,9 +47,9 @@ def new_agent(config: Config, name: str, takes: str | None) -> None:
     made = scaffold.new_agent(name, config.project, file, takes)
     _show(made)
     if config.project == projects.PACKAGE:
-        for generated in ("schemas.export", "eventing.manifests"):
+        for generated in ("schemas.export", "eventing.manifests", "eventing.apis"):
             subprocess.run([sys.executable, "-m", generated], cwd=config.project, check=True)
-        say("  written anew: schemas/json/, eventing/manifests/")
+        say("  written anew: schemas/json/, eventing/manifests/, docs/generated/")
     checking.check(config)
     test = next(path for path in made if path.startswith("tests/"))
     say(f"\nNext: {made[0]} is what it does; its test: {_unittest()} {test.removesuffix('.py').replace('/', '.')}")
