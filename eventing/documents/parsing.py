@@ -21,7 +21,7 @@ MOST_PAGES = 1_000
 LONGEST = 4_000_000  # characters of text
 FEW = 20  # letters; a page with fewer is a picture, or blank
 _SENTENCE_ENDS = (".", "!", "?", ":", "”", '"')
-_BROKEN_WORD = re.compile(r"(\w+)[-\u2010\u00ad][ \t]*\n[ \t]*([a-z]\w*)")
+_BROKEN_WORD = re.compile(r"(\w+)[-\u2010\u00ad][ \t]*\n[ \t]*([a-z]\w*)[ \t]*")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20\d\d)(?!\d)")
 _MADE_BY_A_PROGRAM = re.compile(r"^(?:microsoft |untitled|.*\.(?:docx?|tex|dvi|pages|indd|odt|pdf)$)", re.IGNORECASE)

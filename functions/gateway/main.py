@@ -142,7 +142,8 @@ async def _report_markdown(_: Request, request_id: str) -> Response:
 
 
 async def _report_json(_: Request, request_id: str) -> Response:
-    return Response(await reading.report(UUID(request_id), "json", _runtime()), media_type="application/json")
+    data = await reading.report(UUID(request_id), "json", _runtime())
+    return Response(data, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
 
 
 async def _index(_: Request, __: str) -> Response:

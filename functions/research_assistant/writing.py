@@ -30,6 +30,12 @@ _ECHO = re.compile(
     re.IGNORECASE,
 )
 
+# A sentence that leans on the one before it, and says little alone.
+_LEANING = re.compile(
+    r"^(?:it|its|they|their|this|these|that|those|such|he|she|his|her|both|then|also|however)\b|\bboth (?!\S+ and\b)",
+    re.IGNORECASE,
+)
+
 
 def prompt(passage: Passage, question: str) -> str:
     return (
@@ -47,12 +53,22 @@ def second_prompt(passage: Passage, question: str, claim: Claim, reason: str) ->
 
 async def claims(passages: Sequence[Passage], question: str, model: Model) -> list[Claim]:
     """One claim per passage, all asked for at once; the citation is assigned here."""
-    answers = await asyncio.gather(*(_asked(model, prompt(passage, question)) for passage in passages))
+    answers = await asyncio.gather(*(_answered(model, passage, question) for passage in passages))
     kept: list[Claim] = []
     for passage, answer in zip(passages, answers, strict=True):
         claim = claim_of(answer, passage, question, kept) or quotation(passage, question, kept)
         kept += [claim] if claim else []
     return kept
+
+
+async def _answered(model: Model, passage: Passage, question: str) -> str:
+    """What the model makes of a passage; where the question led it astray, what it makes of the passage alone."""
+    answer = await _asked(model, prompt(passage, question))
+    if not answer or claim_of(answer, passage, question, []):
+        return answer
+    return await _asked(
+        model, f"Rewrite this text as one short sentence, keeping its names and numbers:\n\n{_shown(passage.text)}"
+    )
 
 
 async def rewritten(claim: Claim, passage: Passage, question: str, reason: str, model: Model) -> Claim:
@@ -96,7 +112,7 @@ def quotation(passage: Passage, question: str, others: Iterable[Claim]) -> Claim
     asked = set(content(question))
     fit = [text for text in sentences(passage.text) if text not in said and len(text) <= 2 * LONGEST]
     fit = [text for text in fit if len(words(text)) >= FEWEST_WORDS] or fit or [clipped(passage.text, LONGEST).rstrip("…")]
-    best = max(fit, key=lambda text: len(asked & set(content(text))))
+    best = max(fit, key=lambda text: len(asked & set(content(text))) * (0.5 if _LEANING.search(text) else 1.0))
     return None if best in said else Claim(text=best, passage=passage.id, quoted=True)
 
 

@@ -209,6 +209,22 @@ async def test_a_join_waits_for_every_part_and_joins_once():
     assert world.calls == 1
 
 
+async def test_a_join_is_told_every_step_that_led_to_it_and_what_it_cost():
+    world, told = World(), []
+
+    @agent("aggregator")
+    async def handle(parts: list[ValidationPassed | PartAbandoned], ctx: Context) -> ResearchResult:
+        told.extend(await ctx.steps())
+        return ResearchResult(request_id=REQUEST, topic="sleep", parts=tuple(parts), steps=tuple(told))
+
+    await world.planner().take(request(depth=2), coldstart=True)
+    join = world.adapter(handle)
+    for part in (1, 2):
+        await join.take(part_event(part, 2))
+    assert [(step.step, step.agent, step.coldstart, step.tokens) for step in told] == [("plan", "planner", True, 0)]
+    assert json.loads(world.broker.events[-1].data)["steps"][0]["step"] == "plan"
+
+
 async def test_parts_that_arrive_at_once_join_to_one_result():
     world = World()
     await asyncio.gather(*(aggregator(world).take(part_event(n, 5)) for n in range(1, 6)))

@@ -1,6 +1,7 @@
 """The HTTP side: what it takes, what it refuses and how it says so; nothing refused is ever published."""
 
 import json
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,8 +14,11 @@ from eventing.envelope import Event, to_json, to_request
 from eventing.runtime import Runtime
 from eventing.state import Journal
 from eventing.step import Steps
-from eventing.testing import NOON, Broker, memory_bucket
+from eventing.testing import NOON, REQUEST, Broker, context, memory_bucket
+from functions.formatter.agent import handle
 from functions.gateway import main
+from inference.testing import FakeModel
+from tests.browser.results import full
 
 
 @pytest.fixture
@@ -170,3 +174,21 @@ async def test_a_report_is_served_under_a_strict_policy(world):
     await world.store.create(f"pages/{request_id}/report.html", b"<p>found</p>")
     answer = world.client.get(f"/report/{request_id}")
     assert answer.text == "<p>found</p>" and answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_the_policy_beside_the_page_is_the_one_within_it(world):
+    await handle(full(REQUEST), context(FakeModel([]), bucket=world.store))
+    answer = world.client.get(f"/report/{REQUEST}")
+    within = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', answer.text)
+    assert answer.headers["content-security-policy"] == f"{within[1]}; frame-ancestors 'none'"
+    assert "sha256-" in within[1] and "unsafe" not in within[1]
+
+
+async def test_a_report_is_served_in_three_forms(world):
+    await handle(full(REQUEST), context(FakeModel([]), bucket=world.store))
+    text, data = (world.client.get(f"/report/{REQUEST}.{form}") for form in ("md", "json"))
+    assert text.headers["content-type"] == "text/markdown; charset=utf-8" and text.text.startswith("# Hybrid key exchange")
+    assert data.headers["content-type"] == "application/json" and data.json()["request_id"] == str(REQUEST)
+    assert {a.headers["x-content-type-options"] for a in (text, data)} == {"nosniff"}
+    for missing in (f"/report/{uuid4()}.md", f"/report/{uuid4()}.json", f"/report/{REQUEST}.exe", f"/report/{REQUEST}xmd"):
+        assert world.client.get(missing).status_code == 404

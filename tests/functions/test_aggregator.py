@@ -5,7 +5,7 @@ from itertools import permutations
 from eventing.testing import context
 from functions.aggregator.agent import handle
 from inference.testing import FakeModel
-from schemas import PartAbandoned, ResearchResult, ValidationPassed
+from schemas import PartAbandoned, ResearchResult, StepState, ValidationPassed
 from tests.functions.conftest import summary
 
 
@@ -20,3 +20,10 @@ async def test_any_order_gives_the_same_result():
     result = ResearchResult.model_validate_json(found.pop())
     assert [part.part for part in result.parts] == [1, 2, 3]
     assert [type(part).__name__ for part in result.parts] == ["ValidationPassed", "PartAbandoned", "ValidationPassed"]
+
+
+async def test_the_result_says_what_was_done_and_what_tokens_cost():
+    step = StepState(step="plan", agent="planner", at="2026-01-01T12:00:00+00:00", duration_ms=5, tokens=7, event="x")
+    ctx = context(FakeModel([]), steps=[step], settings={"price_per_million_tokens": " 0.60 EUR "})
+    result = await handle(parts(), ctx)
+    assert (result.steps, result.price) == ((step,), "0.60 EUR")

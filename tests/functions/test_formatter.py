@@ -1,5 +1,6 @@
 """The page shows everything, escapes everything, loads nothing, and comes out the same every time."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -7,9 +8,12 @@ import pytest
 
 from eventing.testing import REQUEST, context
 from functions.formatter.agent import handle
+from functions.formatter.effort import cost, duration
 from functions.formatter.findings import arranged
+from functions.prose import plain
 from inference.testing import FakeModel
 from schemas import Claim, PartAbandoned, Passage, RequestMetadata, ResearchResult, Source, ValidationPassed, Verdict
+from tests.browser.results import full
 from tests.functions.conftest import HOSTILE, PASSAGE, summary
 
 QUOTE = Claim(text="Ada Otter published it on 5 July 2022.", passage="p1", quoted=True)
@@ -150,3 +154,84 @@ def test_statements_and_sources_are_numbered_through():
     assert [statement.number for statement in found.statements] == [1, 2, 3]
     assert [(cited.number, cited.statements) for cited in found.sources] == [(1, (1, 2)), (2, (3,))]
     assert found.sections[1].again == (1,)
+
+
+async def forms_of(made):
+    ctx = context(FakeModel([]))
+    await handle(made, ctx)
+    return [(await ctx.bucket.get(f"pages/{made.request_id}/report.{form}")).decode() for form in ("html", "md", "json")]
+
+
+async def test_every_form_shows_checks_effort_and_what_was_not_used():
+    page, text, data = await forms_of(full(REQUEST))
+    for form in (page, text):
+        for shown in ("0.0014 EUR", "2,280", "23 s", "Research assistant", "minutes.pdf", "4 more", "not asked", "page 7"):
+            assert shown.lower() in form.lower(), shown
+    told = json.loads(data)
+    assert told["torpor_report"] == 1
+    assert told["statements"][0]["checks"][-1] == {"name": "model", "passed": True, "said": "yes"}
+    assert told["statements"][1]["passage"]["page"] == 7
+    assert told["sources"][1]["references"] == ["RFC 8446", "FIPS 203"]
+    assert told["effort"]["total"]["tokens"] == 2280
+    assert [entry["path"] for entry in told["not_used"]] == ["minutes.pdf", "scans/2019/letter.pdf"]
+    assert told["summary"] in text.replace("[^1]", "").replace("[^3]", "")
+
+
+async def test_what_is_not_supported_is_not_in_the_summary():
+    answer = await handle(full(REQUEST), context(FakeModel([])))
+    assert "Firefox" not in answer.summary
+
+
+async def test_hostile_text_stays_text_in_markdown_and_json():
+    source = Source(id=HOSTILE, title=HOSTILE, authors=HOSTILE)
+    hostile = f"# {HOSTILE} [x](javascript:alert(1)) `a` | b\n\n1. c"
+    passage = Passage(id="p1", source=source, text=hostile, offset=0)
+    part = passed(Claim(text=hostile, passage="p1"), passages=(passage,), question=hostile)
+    _, text, data = await forms_of(result(part, given_up(reason=hostile), topic=hostile))
+    assert json.loads(data)["topic"] == plain(hostile)
+    assert not {"\u202e", "\u200b", "\x00"} & set(text + data)
+    assert not re.search(r"(?<!\\)(?:<|`|\]\()", text)
+    assert all(line.count(" | ") in (0, 3) for line in text.splitlines() if line.startswith("| "))
+
+
+async def test_a_result_of_an_older_version_is_shown():
+    page, text, data = await forms_of(result(passed(QUOTE, WRITTEN)))
+    assert 'id="effort"' not in page
+    assert "Time, tokens" not in text
+    assert json.loads(data)["effort"] is None
+    assert json.loads(data)["documents_searched"] is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "price", "shown"),
+    [
+        (2_000_000, "0.60 EUR", "1.20 EUR"),
+        (1_000, "0.6", "0.0006 USD"),
+        (1, "0.6€", "under 0.0001 €"),
+        (0, "0.6 usd", "0.0000 USD"),
+        (5, "", ""),
+        (5, "cheap", ""),
+        (5, "-1 EUR", ""),
+        (3_000_000_000, "10 EUR", "30,000.00 EUR"),
+    ],
+)
+def test_cost_is_told_where_a_price_is_known(tokens, price, shown):
+    assert cost(tokens, price) == shown
+
+
+@pytest.mark.parametrize(("ms", "shown"), [(0, "0.0 s"), (9_949, "9.9 s"), (59_600, "1 min 0 s"), (185_000, "3 min 5 s")])
+def test_durations_read_as_people_say_them(ms, shown):
+    assert duration(ms) == shown
+
+
+def test_a_claim_on_the_same_passage_that_says_much_the_same_is_pointed_at():
+    other = Claim(text="Ada Otter has published it on 5 July 2022.", passage="p1")
+    found = arranged(result(passed(QUOTE), passed(other, WRITTEN, part=2)))
+    assert [s.text for s in found.statements] == [QUOTE.text, WRITTEN.text]
+    assert found.sections[1].again == (1,)
+
+
+def test_the_words_that_a_written_statement_rests_on_are_marked():
+    (statement,) = arranged(result(passed(WRITTEN))).statements
+    assert statement.passage.said.startswith("The otter cipher has a public key of 1184 bytes")
+    assert "July" in statement.passage.after

@@ -122,3 +122,28 @@ async def test_hostile_claims_are_only_text():
 )
 def test_strange_text_is_judged_at_once(text):
     assert by_code(text).verdict != "supported"
+
+
+async def test_every_check_is_told():
+    quoted = Claim(text="Ada Otter published it on 5 July 2022.", passage="p1", quoted=True)
+    lost = Claim(text="Lost.", passage="p9")
+    told = summary(TRUE, quoted, "The otter cipher has a public key of 1185 bytes.", lost)
+    found = (await handle(told, context(FakeModel([{"supported": "yes"}])))).verdicts
+    rules = ["numbers", "names", "words", "bearers", "denial"]
+    assert [(c.name, c.passed, c.said) for c in found[0].checks] == [*((n, True, "") for n in rules), ("model", True, "yes")]
+    assert [(c.name, c.passed) for c in found[1].checks] == [("word for word", True)]
+    assert {c.name: c.passed for c in found[2].checks} == dict.fromkeys(rules, True) | {"numbers": False}
+    assert [(c.name, c.passed) for c in found[3].checks] == [("passage", False)]
+
+
+def test_words_that_stand_apart_are_not_joined():
+    apart = Passage(
+        id="p1",
+        source=SOURCE,
+        offset=0,
+        text="Ada described the urgency with three durations. One is the time of secrecy. Another is that of moving. "
+        "The last is the time until a computer can break the cipher in use.",
+    )
+    found = by_code("The urgency with three durations is the time for a computer to break the cipher in use.", apart)
+    assert "stand apart" in found.reason
+    assert by_code("A computer can break the cipher in use after a time.", apart).verdict == "supported"
