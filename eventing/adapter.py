@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from eventing import ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey
 from eventing.envelope import Event
-from eventing.errors import AgentError, ContractError, EventingError, WrongAnswerError
+from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.stalls import ALARM
@@ -97,11 +97,13 @@ class Adapter:
             return await self.runtime.steps.perform(key, ids.digest(event), lambda: run.answers(data))
         except _Over:
             return "over"
-        except AgentError as error:
+        except StepConflictError:  # somebody's copy: this request does not fail
+            raise
+        except Exception as error:
             await self._tell(key, error)
             raise
 
-    async def _tell(self, key: StepKey, error: AgentError) -> None:
+    async def _tell(self, key: StepKey, error: Exception) -> None:
         """Note a failure in the request's trail, each reason once, so that whoever follows the request sees it at once."""
         part = {} if key.part is None else {"part": str(key.part)}
         attributes = {
@@ -111,7 +113,7 @@ class Adapter:
             "type": STEP_FAILED,
             "time": self.runtime.clock().isoformat(),
             "requestid": str(key.request_id),
-            "retried": "true" if error.status >= 500 else "false",
+            "retried": "true" if getattr(error, "status", 500) >= 500 else "false",
             **part,
         }
         with contextlib.suppress(EventingError):

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -138,7 +139,7 @@ def post(event: Path) -> None:
         raise CommandError(f"{event} cannot be read: {error.strerror}") from error
     given = from_json(body)
     chosen = project.config()
-    url = f"http://127.0.0.1:{chosen.ports.platform}/{chosen.namespace}/{broker_of(given.type)}"
+    url = f"http://127.0.0.1:{chosen.ports.platform}/{chosen.namespace}/{quote(broker_of(given.type), safe='')}"
     gateway.call("POST", url, to_json(given), {"Content-Type": STRUCTURED})
     asking.say(f"{given.type} {given.id} was taken by the broker {broker_of(given.type)}")
 

@@ -62,8 +62,19 @@ def config() -> Config:
         ports=_ports(),
         store_url=os.environ.get("TORPOR_STORE") or None,
         model_url=os.environ.get("TORPOR_MODEL_URL") or None,
-        idle_seconds=float(os.environ.get("TORPOR_IDLE_S", "10")),
+        idle_seconds=_idle_seconds(),
     )
+
+
+def _idle_seconds() -> float:
+    given = os.environ.get("TORPOR_IDLE_S") or "10"
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86_400:
+        raise CommandError(f"TORPOR_IDLE_S must be a number of seconds such as 10, got {given!r}")
+    return seconds
 
 
 def _ports() -> Ports:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from eventing import ids, telemetry
+from eventing.adapter import STEP_FAILED
 from eventing.envelope import Event, parsed
 from eventing.errors import EventingError
 from eventing.publishing import resolved
@@ -66,8 +67,8 @@ class Tracker:
             request_id = UUID(name)
             events = await self._journal.events(request_id)
             if fold(request_id, events, self._runtime.workflow).status == "running":
-                passed = datetime.fromisoformat(moment)
-                await self.end(request_id, events, f"the deadline {passed:%Y-%m-%d %H:%M:%S} UTC has passed")
+                passed = f"the deadline {datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC has passed"
+                await self.end(request_id, events, passed + _hindered(events))
                 count += 1
             await self._runtime.store.delete(key)
         return count
@@ -125,6 +126,14 @@ def told(dead: Event) -> str:
     reason = unquote(dead.get("reason")) or f"HTTP {dead.get('knativeerrorcode')}"
     tried = "" if dead.get("knativeerrorcode").startswith("4") else " after all its retries"
     return f"{step} could not handle {dead.type}{tried}: {reason}"
+
+
+def _hindered(events: list[Event]) -> str:
+    """What kept a request from its end, where a step told that it failed."""
+    told = [event for event in events if event.type == STEP_FAILED]
+    return (
+        f"; the last failure was in {told[-1].source.removeprefix('/agents/')}: {notes(told[-1])['reason']}" if told else ""
+    )
 
 
 def _named_in(event: Event) -> UUID | None:

@@ -16,6 +16,8 @@ from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
+from functions.tracker.tracking import Tracker
+from inference.errors import ModelUnavailableError
 from inference.testing import FakeModel
 from schemas import (
     PartAbandoned,
@@ -302,3 +304,23 @@ async def test_a_forged_deadline_or_budget_gives_a_request_no_more_than_any_othe
     (first, _) = world.broker.events
     assert first.moment("deadline") == NOON + timedelta(minutes=30)
     assert int(first.get("budgettokens")) <= 30_000
+
+
+async def test_what_keeps_a_request_from_its_end_is_told_when_its_deadline_ends_it():
+    world = World()
+
+    def unavailable(_):
+        raise ModelUnavailableError("no model server at http://127.0.0.1:9/v1: cannot connect")
+
+    world.runtime.__dict__["publisher"] = world.broker
+    tracker = Tracker(world.runtime)
+    await tracker.take(request())
+    with pytest.raises(ModelUnavailableError):
+        await world.planner(unavailable).take(request())
+    world.now += timedelta(minutes=31)
+    assert await tracker.expire() == 1
+    reasons = [json.loads(event.data)["reason"] for event in world.broker.events if event.type == "research_failed"]
+    assert reasons == [
+        "the deadline 2026-01-01 12:30:00 UTC has passed; the last failure was in planner/plan: "
+        "no model server at http://127.0.0.1:9/v1: cannot connect"
+    ]

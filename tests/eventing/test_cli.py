@@ -132,6 +132,8 @@ def test_what_is_posted_must_be_a_cloudevent(tmp_path):
 
 
 def test_a_wrong_port_is_told():
+    done = torpor("ps", TORPOR_IDLE_S="soon")
+    assert done.returncode == 1 and "TORPOR_IDLE_S must be a number of seconds such as 10, got 'soon'" in done.stderr
     done = torpor("ps", TORPOR_PORT="http")
     assert done.returncode == 1 and "TORPOR_PORT must be a port between 1024 and 65500, got 'http'" in done.stderr
 
