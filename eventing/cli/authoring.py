@@ -13,6 +13,7 @@ from eventing import project as projects
 from eventing import scaffold, workflow
 from eventing.cli import checking
 from eventing.cli.asking import say
+from eventing.cli.errors import CommandError
 from eventing.local.config import Config
 
 _NEXT = """
@@ -40,6 +41,8 @@ def new_workflow(name: str) -> None:
 
 def new_agent(config: Config, name: str, takes: str | None) -> None:
     """Make an agent, and give it a step in the project's workflow."""
+    if config.workflow is None and not projects.is_checkout():
+        raise CommandError(f"{Path.cwd()} is no project: `torpor new workflow NAME` makes it one")
     checking.sound(config)
     file = config.workflow or workflow.FOLDER / "research.yaml"
     if config.project != projects.PACKAGE:

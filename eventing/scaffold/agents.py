@@ -43,7 +43,7 @@ def new_agent(name: str, project: Path, file: Path, takes: str | None = None) ->
     }
     texts = {
         f"functions/{chosen}/agent.py": filled("agent.py", **values),
-        f"functions/{chosen}/func.yaml": func_yaml(chosen, file.name, 60),
+        f"functions/{chosen}/func.yaml": func_yaml(chosen, workflow.name if _is_package(project) else file.name, 60),
         f"schemas/{chosen}.py": filled("contract.py", **values),
         f"tests/functions/test_{chosen}.py" if _is_package(project) else f"tests/test_{chosen}.py": filled(
             "test_agent.py", **values
@@ -53,7 +53,7 @@ def new_agent(name: str, project: Path, file: Path, takes: str | None = None) ->
         texts[f"functions/{chosen}/__init__.py"] = ""
     made = write(project, texts)
     file.write_text(text)
-    return [*made, file.name]
+    return [*made, str(file.relative_to(project)) if file.is_relative_to(project) else file.name]
 
 
 def _is_package(project: Path) -> bool:
