@@ -24,6 +24,7 @@ _SENTENCE_ENDS = (".", "!", "?", ":", "”", '"')
 _BROKEN_WORD = re.compile(r"(\w+)[-\u2010\u00ad][ \t]*\n[ \t]*([a-z]\w*)[ \t]*")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20\d\d)(?!\d)")
+_TITLE = re.compile(r"(?:\d+(?:\.\d+)*\.?\s+)?[A-ZÀ-Þ][^.!?;]{2,70}(?<![,:.;-])")
 _MADE_BY_A_PROGRAM = re.compile(r"^(?:microsoft |untitled|.*\.(?:docx?|tex|dvi|pages|indd|odt|pdf)$)", re.IGNORECASE)
 _NOT_READ = (
     "script,style,noscript,template,nav,aside,form,svg,iframe,button,select,dialog,head,[hidden],[aria-hidden=true],"
@@ -136,11 +137,23 @@ def _joined(texts: list[str]) -> dict[str, Any]:
 
     text, pages = "", []
     for page in texts:
-        lines = [line for line in page.splitlines() if _shape(line) not in again]
+        lines = _headed([line for line in page.splitlines() if _shape(line) not in again])
         pages.append(len(text))
         body = _BROKEN_WORD.sub(mended, "\n".join(lines)).strip()
         text += body + ("\n\n" if body.endswith(_SENTENCE_ENDS) else "\n")
     return {"text": text, "pages": pages}
+
+
+def _headed(lines: list[str]) -> list[str]:
+    """Lines with their headings marked: short, begun like a title, without an end, and no list or table around them."""
+    width = max(map(len, lines), default=0)
+    ahead = [*lines[1:], ""][: len(lines)]
+    return [
+        f"\n## {line.strip()}\n"
+        if len(line) < 0.6 * width and _TITLE.fullmatch(line.strip()) and len(after) > 0.6 * width
+        else line
+        for line, after in zip(lines, ahead, strict=True)
+    ]
 
 
 def _running(texts: list[str]) -> set[str]:

@@ -101,9 +101,15 @@ def _brought_in(text: str, passage: Passage, question: str) -> bool:
 
 
 def _torn(text: str, passage: Passage) -> bool:
-    """Whether a claim is a piece of a sentence: words of the passage in their order, without its beginning or its end."""
-    piece = text.rstrip(".!\"'”’) ").lower()
-    return any(piece in told.lower() and len(piece) < 0.9 * len(told.rstrip(".!")) for told in sentences(passage.text))
+    """Whether a claim is a sentence of the passage with words left out, which may be those that it was about."""
+    mine = words(text)
+    return any(_within(mine, words(told)) and len(content(text)) < len(content(told)) for told in sentences(passage.text))
+
+
+def _within(some: Sequence[str], whole: Sequence[str]) -> bool:
+    """Whether words stand in others in the same order."""
+    rest = iter(whole)
+    return all(word in rest for word in some)
 
 
 def quotation(passage: Passage, question: str, others: Iterable[Claim]) -> Claim | None:

@@ -61,6 +61,15 @@ def test_running_heads_and_page_numbers_are_left_out():
     assert not any(line.strip().isdigit() for line in text.splitlines())
 
 
+def test_a_heading_is_marked_and_does_not_run_into_the_text():
+    long = "A first line that goes on for long enough to be one of a text,"
+    assert (
+        read("a.pdf", pdf(f"2.1 Keys of the otter\n{long}\nand ends.")).text
+        == f"## 2.1 Keys of the otter\n\n{long}\nand ends.\n\n"
+    )
+    assert "##" not in read("a.pdf", pdf(f"{long}\nNo heading\nShort\nLines")).text
+
+
 def test_names_that_programs_give_are_no_titles():
     assert read("a.pdf", pdf(PARAGRAPH, title="Microsoft Word - draft.docx")).title == ""
 

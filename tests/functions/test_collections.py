@@ -109,6 +109,7 @@ POST = Passage(
         "A migration to quantum-resistant cryptography starts with an inventory.",
         "Migration to post-quantum cryptography starts with.",
         "Quantum-resistant cryptography rests on factoring.",
+        "A migration starts with an inventory.",
     ],
 )
 def test_what_the_question_brought_in_and_what_is_torn_is_of_no_use(claim):
