@@ -13,6 +13,7 @@ TEXT, HTML, PDF = (".md", ".markdown", ".txt"), (".html", ".htm"), (".pdf",)
 ENDINGS = TEXT + HTML + PDF
 LARGEST = 4_000_000  # bytes of text or HTML; what is larger is no note that a person wrote
 LARGEST_PDF = 20_000_000
+FORM = 1  # of what is read; counted up when the same bytes come to be read differently
 SECONDS = 20  # that parsing one document may take
 _PARSER = Path(__file__).with_name("parsing.py")
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

@@ -137,7 +137,7 @@ def _section(part: Part, told: list[tuple[int, Claim]], places: dict[str, int]) 
         told.append((len(told) + 1, claim))
         statements.append(_statement(part, index, len(told), places))
     reason = part.reason.rstrip(". ") if isinstance(part, PartAbandoned) else ""
-    return Section(part.part, part.question, tuple(statements), tuple(dict.fromkeys(again)), reason)
+    return Section(part.part, part.question, tuple(statements), tuple(sorted(set(again))), reason)
 
 
 def _same(claim: Claim, other: Claim) -> bool:

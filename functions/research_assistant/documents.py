@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventing.documents import ENDINGS, TEXT, Reading, UnreadableError, read, usable
+from eventing.documents import ENDINGS, FORM, TEXT, Reading, UnreadableError, read, usable
 from functions.prose import clipped, plain
 from schemas import Source, Unread
 
@@ -87,7 +87,7 @@ async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
         raise UnreadableError(f"not one of {', '.join(ENDINGS)}")
     if path.lower().endswith(TEXT):
         return read(path, await bucket.get(folder + path) or b"")
-    kept = f"{folder}{READ}/{path}.json"
+    kept = f"{folder}{READ}/{FORM}/{path}.json"
     with suppress(ValueError, TypeError, KeyError):  # what is there and is no reading is made anew
         told = json.loads(await bucket.get(kept) or b"null")
         return Reading(**told | {"text": str(told["text"]), "pages": tuple(map(int, told["pages"]))})

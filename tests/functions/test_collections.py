@@ -43,7 +43,7 @@ async def test_a_part_says_where_it_looked_and_what_was_not_used(shelf):
 async def test_a_pdf_is_parsed_once(shelf, monkeypatch):
     first, _ = await documents(shelf, "zoo")
     monkeypatch.setattr(room, "read", lambda *_: pytest.fail("parsed again"))
-    await shelf.create("sources/zoo/.read/locked.pdf.json", b'{"text": "x", "pages": []}')
+    await shelf.create("sources/zoo/.read/1/locked.pdf.json", b'{"text": "x", "pages": []}')
     again, _ = await documents(shelf, "zoo")
     assert [d for d in again if d.source.id != "locked.pdf"] == first
 
@@ -52,7 +52,7 @@ async def test_a_pdf_is_parsed_once(shelf, monkeypatch):
 async def test_what_is_stored_wrongly_is_made_anew(stored):
     store = memory_bucket()
     await store.create("sources/zoo/a.pdf", pdf(PARAGRAPH))
-    await store.create("sources/zoo/.read/a.pdf.json", stored)
+    await store.create("sources/zoo/.read/1/a.pdf.json", stored)
     await store.create("sources/zoo/.skipped.json", stored)
     found, unread = await documents(store, "zoo")
     assert [d.text.strip() for d in found] == [PARAGRAPH]
