@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-MEMORY = 512 * 2**20
+MEMORY = 384 * 2**20
 CPU_SECONDS = 18
 MOST_PAGES = 1_000
 LONGEST = 4_000_000  # characters of text
@@ -137,7 +137,7 @@ def _joined(texts: list[str]) -> dict[str, Any]:
 
     text, pages = "", []
     for page in texts:
-        lines = _headed([line for line in page.splitlines() if _shape(line) not in again])
+        lines = _headed(_body(page, again))
         pages.append(len(text))
         body = _BROKEN_WORD.sub(mended, "\n".join(lines)).strip()
         text += body + ("\n\n" if body.endswith(_SENTENCE_ENDS) else "\n")
@@ -158,13 +158,21 @@ def _headed(lines: list[str]) -> list[str]:
 
 def _running(texts: list[str]) -> set[str]:
     """Lines that open or close most pages: heads, feet, page numbers."""
-    edges = [line for text in texts for line in {_shape(line) for line in _edges(text)}]
+    edges = [line for text in texts for line in {_shape(text.splitlines()[number]) for number in _edges(text)}]
     return {line for line, times in Counter(edges).items() if len(texts) >= 4 and times > len(texts) / 2}
 
 
-def _edges(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[:2] + lines[-2:]
+def _body(text: str, again: set[str]) -> list[str]:
+    """A page's lines without those at its edges that stand on most pages."""
+    lines = text.splitlines()
+    edges = _edges(text)
+    return [line for number, line in enumerate(lines) if not (number in edges and _shape(line) in again)]
+
+
+def _edges(text: str) -> set[int]:
+    """Which lines open and close a page."""
+    said = [number for number, line in enumerate(text.splitlines()) if line.strip()]
+    return {*said[:2], *said[-2:]}
 
 
 def _shape(line: str) -> str:

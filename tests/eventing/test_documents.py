@@ -61,6 +61,11 @@ def test_running_heads_and_page_numbers_are_left_out():
     assert not any(line.strip().isdigit() for line in text.splitlines())
 
 
+def test_a_line_within_a_page_is_no_running_head():
+    page = "\n".join(["Head"] + ["The same line stands here as well."] * 6)
+    assert read("a.pdf", pdf(*[page] * 5)).text.count("The same line") == 5 * 3
+
+
 def test_a_heading_is_marked_and_does_not_run_into_the_text():
     long = "A first line that goes on for long enough to be one of a text,"
     assert (
