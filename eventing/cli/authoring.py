@@ -16,17 +16,13 @@ from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
 
-_NEXT = """
-Next, from this folder:
-
-  torpor check                          # what is wrong, before anything runs
-  {unittest:<36}  # the agents' tests: no Kafka, no model
-  torpor up --detach                    # Kafka, a small model, your agents asleep; the first time fetches 220 MB
-  torpor ask "Why do bats hibernate?"   # wakes them, shows each step and the answer
-  torpor down
-
-Change an agent while it runs: what you save holds from its next event on.
-"""
+_NEXT = (
+    ("{torpor} check", "what is wrong, before anything runs"),
+    ("{python} -m unittest", "the agents' tests: no Kafka, no model"),
+    ("{torpor} up --detach", "Kafka, a small model, your agents asleep; the first time fetches 220 MB"),
+    ('{torpor} ask "Why do bats hibernate?"', "wakes them, shows each step and the answer"),
+    ("{torpor} down", "everything stops; what is on disk stays"),
+)
 
 
 def new_workflow(name: str) -> None:
@@ -36,7 +32,12 @@ def new_workflow(name: str) -> None:
     _show(made)
     own = sum(_lines(folder / path) for path in made if path.startswith(("functions", "schemas")) and path.endswith(".py"))
     say(f"\nA pipeline of two agents, drafter and editor: {own} lines of Python.")
-    say(_NEXT.format(unittest=_unittest()).rstrip())
+    say("\nNext, from this folder:\n")
+    commands = [(command.format(torpor=_called("torpor"), python=_python()), why) for command, why in _NEXT]
+    width = max(len(command) for command, _ in commands)
+    for command, why in commands:
+        say(f"  {command:<{width}}  # {why}")
+    say("\nChange an agent while it runs: what you save holds from its next event on.")
 
 
 def new_agent(config: Config, name: str, takes: str | None) -> None:
@@ -55,7 +56,7 @@ def new_agent(config: Config, name: str, takes: str | None) -> None:
         say("  written anew: schemas/json/, eventing/manifests/, docs/generated/")
     checking.check(config)
     test = next(path for path in made if path.startswith("tests/"))
-    say(f"\nNext: {made[0]} is what it does; its test: {_unittest()} {test.removesuffix('.py').replace('/', '.')}")
+    say(f"\nNext: {made[0]} is what it does; its test: {_python()} -m unittest {test.removesuffix('.py').replace('/', '.')}")
 
 
 def _enter(project: Path) -> None:
@@ -66,10 +67,15 @@ def _enter(project: Path) -> None:
     schemas.__path__.append(str(project / "schemas"))
 
 
-def _unittest() -> str:
+def _python() -> str:
     """How this very Python is called from here."""
-    near = next((name for name in ("python", "python3") if _bin(shutil.which(name)) == _bin(sys.executable)), sys.executable)
-    return f"{near} -m unittest"
+    return next((name for name in ("python", "python3") if _bin(shutil.which(name)) == _bin(sys.executable)), sys.executable)
+
+
+def _called(name: str) -> str:
+    """How a command of this installation is called from here: by its name where that finds it, else by its path."""
+    own = Path(sys.executable).parent / name
+    return name if _bin(shutil.which(name)) == own.parent or not own.exists() else str(own)
 
 
 def _bin(path: str | None) -> Path | None:

@@ -147,7 +147,10 @@ async def _report_json(_: Request, request_id: str) -> Response:
 
 
 async def _index(_: Request, __: str) -> Response:
-    return Response(routes.index(), media_type="text/plain")
+    text, name = routes.index(), _runtime().workflow.name
+    if name != "research":
+        text = text.replace("research requests", f"requests of the workflow {name}").replace("/research", "/requests")
+    return Response(text, media_type="text/plain")
 
 
 @cache

@@ -75,6 +75,11 @@ def test_a_request_is_opened_by_the_workflows_own_contract(world, collection):
     assert set(world.client.get("/requests").json()["properties"]) == {"request_id", "animal"}
 
 
+def test_the_index_names_the_workflow_and_its_paths(world):
+    text = world.client.get("/").text
+    assert "requests of the workflow zoo" in text and "/requests/{id}/answer" in text and "/research" not in text
+
+
 def test_what_breaks_the_contract_is_told(world):
     told = world.client.post("/requests", json={"animal": 7, "colour": "red"}).json()["detail"]
     assert "animal: Input should be a valid string (got 7)" in told and "colour: Extra inputs are not permitted" in told
