@@ -1,6 +1,5 @@
-"""Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs, checked against the SDK's.
+"""Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs over the CloudEvents SDK.
 
-Every event passes six of them on its way from one agent to the next, so none is slower than it must be.
 Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol binding 3.2 and 3.3, JSON event format.
 """
 
@@ -10,12 +9,16 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
+
+from cloudevents import abstract
+from cloudevents.conversion import from_http, to_binary, to_structured
+from cloudevents.exceptions import GenericException
 
 from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
@@ -26,8 +29,24 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 DEEPEST = 100  # levels of a JSON text
 _STRING, _BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL), re.compile(rb"[\[\]{}]")
 # The printable ASCII that a header value carries as it is (HTTP binding 3.1.3.2); a space only between words.
-_UNSAFE = re.compile(r"[^ -~]|[\"%]")
 _PLAIN = " !#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class _Vendor(abstract.CloudEvent):
+    """The SDK's view of an event; its own class would invent an id and a time where they are absent."""
+
+    def __init__(self, attributes: Mapping[str, Any], data: Any) -> None:
+        self._attributes, self._data = dict(attributes), data
+
+    @classmethod
+    def create(cls, attributes: Mapping[str, Any], data: Any) -> _Vendor:
+        return cls(attributes, data)
+
+    def _get_attributes(self) -> dict[str, Any]:
+        return self._attributes
+
+    def get_data(self) -> Any:
+        return self._data
 
 
 @dataclass(frozen=True)
@@ -113,18 +132,10 @@ def from_request(headers: Mapping[str, str], body: bytes) -> Event:
         raise NotACloudEventError(
             f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured)"
         )
-    attributes = {
-        name[3:]: unquote(value) if "%" in value else value for name, value in lowered.items() if name.startswith("ce-")
-    }
-    return _binary(attributes, lowered.get("content-type", ""), body)
-
-
-def _binary(attributes: dict[str, str], content_type: str, body: bytes | None) -> Event:
-    if missing := [name for name in ("id", "source", "type") if name not in attributes]:
-        raise NotACloudEventError(f"no CloudEvent: it lacks the attribute {', '.join(map(repr, missing))}")
+    kept = {name: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
     if content_type:
-        attributes["datacontenttype"] = content_type
-    return checked(Event(attributes, body or None))
+        kept["content-type"] = lowered["content-type"]
+    return _decoded(kept, body)
 
 
 def from_json(body: bytes | str) -> Event:
@@ -139,12 +150,38 @@ def from_json(body: bytes | str) -> Event:
         raise NotACloudEventError(f"the structured CloudEvent is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise NotACloudEventError(f"a structured CloudEvent is a JSON object, got {type(content).__name__}")
+    _check_complete(content)
     for name, value in content.items():
         if name != "data" and isinstance(value, dict | list | float):
             raise NotACloudEventError(f"attribute {name[:80]!r} must be a string, an integer or a boolean")
         if name in ("id", "source", "type") and not isinstance(value, str):
             raise NotACloudEventError(f"attribute {name!r} must be a string, got {json.dumps(value)}")
-    return from_content(content)
+    if (encoded := content.get("data_base64")) is not None:
+        _check_base64(encoded, content.get("data"))
+    event = _decoded({"content-type": STRUCTURED}, body)
+    is_json = event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
+    if content.get("data") is not None and is_json:
+        # The same data is the same bytes, however the sender laid it out.
+        try:
+            return replace(event, data=json.dumps(content["data"], separators=(",", ":"), ensure_ascii=False).encode())
+        except UnicodeEncodeError as error:
+            raise NotACloudEventError(f"the structured CloudEvent holds text that is no Unicode: {error.reason}") from None
+    return event
+
+
+def _check_complete(names: Collection[str]) -> None:
+    if missing := [name for name in ("id", "source", "type") if name not in names]:
+        raise NotACloudEventError(f"no CloudEvent: it lacks the attribute {', '.join(map(repr, missing))}")
+
+
+def _check_base64(encoded: Any, data: Any) -> None:
+    """The SDK decodes whatever is there, and drops what it cannot."""
+    if data is not None:
+        raise NotACloudEventError("a structured CloudEvent holds `data` or `data_base64`, not both")
+    try:
+        base64.b64decode(encoded, validate=True)
+    except (ValueError, TypeError) as error:
+        raise NotACloudEventError(f"`data_base64` holds no base64: {error}") from None
 
 
 def from_content(content: Mapping[str, Any]) -> Event:
@@ -153,38 +190,7 @@ def from_content(content: Mapping[str, Any]) -> Event:
     Raises:
         NotACloudEventError: when it is no CloudEvent.
     """
-    if missing := [name for name in ("specversion", "id", "source", "type") if name not in content]:
-        raise NotACloudEventError(f"no CloudEvent: it lacks the attribute {', '.join(map(repr, missing))}")
-    attributes = {
-        name: value if type(value) is str else _text(value)
-        for name, value in content.items()
-        if name not in ("data", "data_base64") and value is not None
-    }
-    event = checked(Event(attributes))
-    if (data := _data(content, event)) is None:
-        return event
-    return Event(attributes, data)
-
-
-def _data(content: Mapping[str, Any], event: Event) -> bytes | None:
-    """The same data is the same bytes, however the sender laid it out."""
-    encoded, data = content.get("data_base64"), content.get("data")
-    try:
-        if encoded is not None:
-            if data is not None:
-                raise NotACloudEventError("a structured CloudEvent holds `data` or `data_base64`, not both")
-            return base64.b64decode(encoded, validate=True) or None
-        if data is None or (isinstance(data, str) and not _is_json(event)):
-            return data.encode() or None if data else None
-        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise NotACloudEventError(f"the structured CloudEvent holds text that is no Unicode: {error.reason}") from None
-    except (ValueError, TypeError) as error:
-        raise NotACloudEventError(f"`data_base64` holds no base64: {error}") from None
-
-
-def _is_json(event: Event) -> bool:
-    return event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
+    return from_json(json.dumps(content))
 
 
 def parsed(text: bytes | str) -> Any:
@@ -212,6 +218,17 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
+def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
+    if "ce-specversion" in headers:
+        _check_complete([name.removeprefix("ce-") for name in headers])
+    try:
+        decoded = from_http(_Vendor, headers, body, data_unmarshaller=lambda data: data)
+    except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
+    attributes = {str(k): _text(v) for k, v in decoded.get_attributes().items() if v is not None}
+    return checked(Event(attributes, _bytes(decoded.get_data())))
+
+
 def checked(event: Event) -> Event:
     """The event, if its attributes are as CloudEvents 1.0 wants them.
 
@@ -226,10 +243,9 @@ def checked(event: Event) -> Event:
     for name in event.attributes:
         if not _NAME.fullmatch(name):
             raise NotACloudEventError(f"attribute name {name[:80]!r} must be lower-case letters and digits only")
-    if _FORBIDDEN.search("".join(event.attributes.values())):
-        for name, value in event.attributes.items():
-            if found := _FORBIDDEN.search(value):
-                raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")
+    for name, value in event.attributes.items() if _FORBIDDEN.search("".join(event.attributes.values())) else ():
+        if found := _FORBIDDEN.search(value):
+            raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")
     return event
 
 
@@ -244,33 +260,33 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _bytes(data: Any) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    return data.encode() if isinstance(data, str) else json.dumps(data, separators=(",", ":")).encode()
+
+
 def to_request(event: Event) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event in HTTP binary mode."""
-    headers = {
-        f"ce-{name}": quote(value, safe=_PLAIN) if _UNSAFE.search(value) else value
-        for name, value in event.attributes.items()
-        if name != "datacontenttype"
-    }
-    if kind := event.get("datacontenttype"):
-        headers["content-type"] = kind
-    return headers, event.data or b""
+    headers, body = to_binary(_Vendor(event.attributes, event.data), data_marshaller=lambda data: data)
+    return {
+        name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()
+    }, body or b""
 
 
 def to_json(event: Event) -> bytes:
     """The event in the JSON event format; JSON data stays JSON, anything else becomes `data_base64`."""
-    return json.dumps(to_content(event)).encode()
+    data: Any = event.data
+    if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
+        with contextlib.suppress(ValueError):
+            data = parsed(data)
+    _, body = to_structured(_Vendor(event.attributes, data), data_marshaller=lambda value: value)
+    return body.encode() if isinstance(body, str) else body
 
 
 def to_content(event: Event) -> dict[str, Any]:
     """The object that the event is in the JSON event format."""
-    content: dict[str, Any] = dict(event.attributes)
-    if event.data is None:
-        return content
-    if _is_json(event):
-        with contextlib.suppress(ValueError):
-            content["data"] = parsed(event.data)
-            return content
-    content["data_base64"] = base64.b64encode(event.data).decode()
+    content: dict[str, Any] = json.loads(to_json(event))
     return content
 
 
@@ -284,8 +300,9 @@ def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, 
     if found.get("content-type", "").startswith(STRUCTURED):
         event = from_json(value or b"")
     elif "ce_specversion" in found:
-        attributes = {name[3:]: text for name, text in found.items() if name.startswith("ce_")}
-        event = _binary(attributes, found.get("content-type", ""), value)
+        kept = {"ce-" + name[3:]: text for name, text in found.items() if name.startswith("ce_")}
+        kept |= {"content-type": found["content-type"]} if "content-type" in found else {}
+        event = _decoded(kept, value or b"")
     else:
         raise NotACloudEventError("the record has neither a `ce_specversion` header nor a structured content type")
     if key and "partitionkey" not in event.attributes:
