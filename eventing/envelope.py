@@ -170,7 +170,7 @@ def from_json(body: bytes | str) -> Event:
 
 
 def _check_complete(names: Collection[str]) -> None:
-    if missing := [name for name in ("id", "source", "type") if name not in names]:
+    if missing := [name for name in ("specversion", "id", "source", "type") if name not in names]:
         raise NotACloudEventError(f"no CloudEvent: it lacks the attribute {', '.join(map(repr, missing))}")
 
 
