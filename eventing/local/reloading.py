@@ -86,16 +86,14 @@ class _Reload:
         near = sorted(str(path.relative_to(self._config.project)) for path in paths)
         if self._config.workflow in paths:
             self._say(f"{self._config.workflow.name} changed: `torpor down` and `torpor up` take it up")
+        if names := sorted(self._affected(near)):
+            fresh = self._fresh()
+            for name in names:
+                self._functions[name].renew(fresh.get(name))
+            self._say(f"{', '.join(near)} changed: {', '.join(names)} from the next event on")
         found = await asyncio.to_thread(examine, self._config.project, self._config.workflow)
         for problem in found.problems:
             _log.error("%s", problem)
-        names = sorted(self._affected(near))
-        if not names:
-            return
-        fresh = self._fresh()
-        for name in names:
-            self._functions[name].renew(fresh.get(name))
-        self._say(f"{', '.join(near)} changed: {', '.join(names)} from the next event on")
 
     def _affected(self, near: list[str]) -> set[str]:
         """The functions that run one of the files; what lies in no function's folder is run by all."""

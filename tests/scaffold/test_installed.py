@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from inference.testing import FakeServer
-from tests.local.running import six_ports
+from tests.local.running import six_ports, until
 
 ROOT = Path(__file__).parents[2]
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
@@ -77,6 +77,11 @@ class Project:
         assert done.returncode == 1, f"{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
+    def taken_up(self, times: int) -> None:
+        """Wait until the platform says for that many times that it took up what was saved."""
+        log = self.folder / ".torpor/logs/platform.log"
+        until(lambda: log.read_text().count("from the next event on") >= times, "the change is taken up")
+
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
         assert old in file.read_text()
@@ -117,12 +122,12 @@ def test_an_empty_folder_becomes_a_pipeline_that_answers_and_takes_up_what_is_sa
 
     project.edit("functions/editor/agent.py", "    return Answer(request_id=draft.request_id, text=text)",
                  "    return Answer(request_id=draft.request_id, text='edited anew')")  # fmt: skip
-    time.sleep(2.5)
+    project.taken_up(1)
     assert "edited anew" in project.run("torpor", "ask", "Why do bats hibernate?")
 
     project.edit("functions/editor/agent.py", "    return Answer(", "    import time\n\n    time.sleep(2)\n    return str(")
     project.edit("functions/editor/agent.py", "request_id=draft.request_id, text='edited anew'", "draft")
-    time.sleep(2.5)
+    project.taken_up(2)
     told = project.fails("torpor", "ask", "Why do bats hibernate?")
     assert "agent editor answered str (functions/editor/agent.py:6); edit may answer letters_answers" in told
     log = (project.folder / ".torpor/logs/platform.log").read_text()
