@@ -102,7 +102,7 @@ def ps(as_json: bool) -> None:
 @click.argument("topic")
 @click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5), help="How many sub-questions.")
 @click.option("--to", "email", help="Address that the report's link is mailed to.")
-@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents to work from: Markdown, text, HTML, PDF.")
+@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents: Markdown, text, HTML, PDF.")
 @click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the end last.")
 def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float, as_json: bool) -> None:
