@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import chain, split
-from eventing.local import platform
+from eventing.local import loops, platform
 from eventing.local.config import Config, Ports
 from eventing.manifests.render import files
 from eventing.workflow import load
@@ -50,7 +50,7 @@ def main(path: Path) -> None:
     given = json.loads(path.read_text())
     if notes := os.environ.get("BENCH_NOTES"):
         split.in_platform(notes)
-    asyncio.run(_run(config(Path(given["state"]), Ports(**given["ports"]), given["model_url"], given["idle_s"])))
+    loops.run(_run(config(Path(given["state"]), Ports(**given["ports"]), given["model_url"], given["idle_s"])))
 
 
 if __name__ == "__main__":

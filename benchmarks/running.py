@@ -51,17 +51,21 @@ class Bench:
             assert time.monotonic() < end, "functions do not fall asleep"
             time.sleep(0.2)
 
-    def memory(self) -> dict[str, float]:
-        """Proportional set size in MB, by what it is used for."""
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Everything that runs, by what it is."""
         assert self.platform is not None
         kafka = kafka_server.processes.find(self.config.state, kafka_server.NAME)
         assert kafka is not None
-        agents = psutil.Process(self.platform.pid).children(recursive=True)
-        return {
-            "Kafka": _pss([psutil.Process(kafka.pid)]),
-            "platform": _pss([psutil.Process(self.platform.pid)]),
-            "agents": _pss(agents),
-        }
+        platform = psutil.Process(self.platform.pid)
+        return {"Kafka": [psutil.Process(kafka.pid)], "platform": [platform], "agents": platform.children(recursive=True)}
+
+    def memory(self) -> dict[str, float]:
+        """Proportional set size in MB."""
+        return {what: _pss(found) for what, found in self.processes().items()}
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time so far."""
+        return {what: sum(sum(one.cpu_times()[:2]) for one in found) for what, found in self.processes().items()}
 
 
 def _pss(processes: list[psutil.Process]) -> float:
@@ -130,8 +134,15 @@ class Driver:
 
     def __init__(self, bootstrap: str, topics: tuple[str, ...]) -> None:
         self._producer = ck.Producer({"bootstrap.servers": bootstrap, **bare.QUIET})
-        group = {"bootstrap.servers": bootstrap, "group.id": f"bench-{uuid4()}", "log_level": 0, "fetch.wait.max.ms": 250}
-        self._consumer = ck.Consumer(group)
+        self._consumer = ck.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"bench-{uuid4()}",
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 250,
+                "log_level": 0,
+            }
+        )
         known = self._consumer.list_topics(timeout=10).topics
         places = [(t, p) for t in topics for p in known[t].partitions]
         ends = [(t, p, self._end(t, p)) for t, p in places]
@@ -177,7 +188,9 @@ class Driver:
         request_id, end = self.open(body), begun + limit_s
         found: list[tuple[str, str, float]] = [("", "", begun)]
         while found[-1][0] != chain.TOPICS[-1]:
-            assert time.perf_counter() < end, f"the chain stands at {found[-1]}"
+            if time.perf_counter() > end:
+                places = [str(place) for place in self._consumer.position(self._consumer.assignment())]
+                raise AssertionError(f"chain {request_id} stands at {found[-1]}; the observer at {places}")
             found += [(topic, event, at) for topic, key, event, at in self.seen() if key == request_id]
         return found
 

@@ -22,21 +22,28 @@ class ExchangeError(Exception):
     """There was no answer."""
 
 
+class UnreachedError(ExchangeError):
+    """There was not even a connection: nothing was sent."""
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What was answered; of a body only the first bytes."""
+    """What was answered; of a body only the first bytes. Header names are lower-case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str]
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
         self.since = 0.0
+        self._largest = largest
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Reply] | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._body = bytearray()
+        self._headers: dict[str, str] = {}
 
     @property
     def usable(self) -> bool:
@@ -46,7 +53,7 @@ class _Connection(asyncio.Protocol):
         """Send a request and wait for its answer; whoever stops waiting loses the connection."""
         assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
-        self._parser, self._body = httptools.HttpResponseParser(self), bytearray()
+        self._parser, self._body, self._headers = httptools.HttpResponseParser(self), bytearray(), {}
         self._transport.write(request)
         try:
             return await self._waiting
@@ -75,8 +82,14 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(f"closed the connection{f': {error}' if error else ''}")
 
+    def on_message_begin(self) -> None:
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
     def on_body(self, body: bytes) -> None:
-        self._body += body[: max(0, LARGEST_REPLY - len(self._body))]
+        self._body += body[: max(0, self._largest - len(self._body))]
 
     def on_message_complete(self) -> None:
         parser, waiting = self._parser, self._waiting
@@ -84,7 +97,7 @@ class _Connection(asyncio.Protocol):
             return
         if not parser.should_keep_alive():
             self.close()
-        waiting.set_result(Reply(parser.get_status_code(), bytes(self._body)))
+        waiting.set_result(Reply(parser.get_status_code(), bytes(self._body), self._headers))
 
     def _fail(self, why: str) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -93,9 +106,17 @@ class _Connection(asyncio.Protocol):
 
 
 class Poster:
-    """POSTs to paths below one base URL."""
+    """POSTs to paths below one base URL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: the base URL.
+        kept_s: how long an idle connection is used again; shorter than the server keeps it.
+        resend: whether a request is sent again where a kept connection breaks, so that it may arrive twice.
+        largest: bytes of an answer that are kept.
+    """
+
+    def __init__(self, url: str, *, kept_s: float = KEPT_S, resend: bool = True, largest: int = LARGEST_REPLY) -> None:
+        self._kept_s, self._resend, self._largest = kept_s, resend, largest
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http(s) URL")
@@ -105,8 +126,8 @@ class Poster:
         self._head = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
         self._idle: list[_Connection] = []
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, limit_s: float) -> Reply:
-        """What is answered to one POST, which is sent again where a kept connection breaks: it may arrive twice.
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, limit_s: float | None) -> Reply:
+        """What is answered to one POST.
 
         Raises:
             ExchangeError: when there is no answer in time.
@@ -120,12 +141,13 @@ class Poster:
                     try:
                         return await self._over(kept, request)
                     except ExchangeError:
-                        continue  # it was closed while it idled
+                        if not self._resend:
+                            raise  # else it was closed while it idled
                 return await self._over(await self._connected(), request)
         except TimeoutError:
             raise ExchangeError(f"gave no answer within {limit_s:g} s") from None
         except OSError as error:
-            raise ExchangeError(f"cannot be reached: {error.strerror or error}") from error
+            raise UnreachedError(f"cannot be reached: {error.strerror or error}") from error
 
     async def _over(self, connection: _Connection, request: bytes) -> Reply:
         reply = await connection.exchange(request)
@@ -136,12 +158,14 @@ class Poster:
     def _kept(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and time.monotonic() - connection.since < KEPT_S:
+            if connection.usable and time.monotonic() - connection.since < self._kept_s:
                 return connection
             connection.close()
         return None
 
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
+        _, connection = await loop.create_connection(
+            lambda: _Connection(self._largest), self._host, self._port, ssl=self._tls or None
+        )
         return connection

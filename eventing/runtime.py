@@ -58,12 +58,12 @@ class Runtime:
     def journal(self) -> Journal:
         return Journal(self.store)
 
-    @property
+    @cached_property
     def public_url(self) -> str:
         """Where people reach the gateway, without a slash at its end."""
         return self.environ.get("TORPOR_PUBLIC_URL", "http://localhost:8080").rstrip("/")
 
-    @property
+    @cached_property
     def time_limit_s(self) -> float:
         """How long an agent may work on an event, in seconds."""
         value = self.environ.get("TORPOR_TIME_LIMIT_S", "60")
@@ -72,7 +72,7 @@ class Runtime:
         except ValueError:
             raise ConfigurationError(f"TORPOR_TIME_LIMIT_S must be a number of seconds, got {value!r}") from None
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, str]:
         """What agents may read: TORPOR_SETTING_SOURCES=x is {"sources": "x"}."""
         prefix = "TORPOR_SETTING_"
@@ -80,8 +80,12 @@ class Runtime:
 
     def mailer(self, key: StepKey) -> Mailer:
         """The mailer of one step; without TORPOR_SMTP one that refuses."""
-        url = self.environ.get("TORPOR_SMTP")
-        if not url:
+        if self._mail_server is None:
             return NoMailer()
         sender = self.environ.get("TORPOR_MAIL_FROM", "torpor@localhost")
-        return ClaimedMailer(Server.parse(url), sender, self.store, key, self.clock)
+        return ClaimedMailer(self._mail_server, sender, self.store, key, self.clock)
+
+    @cached_property
+    def _mail_server(self) -> Server | None:
+        url = self.environ.get("TORPOR_SMTP")
+        return Server.parse(url) if url else None

@@ -20,7 +20,7 @@ import click
 from eventing.cli import documents, gateway
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError, NotRunningError
-from eventing.local import preflight, processes, services
+from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
 _LAST: dict[str, tuple[str, float]] = {}
@@ -74,7 +74,7 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
             with _orderly_end():
                 chosen = _with_documents(config, sources)
                 services.start(chosen, progress)
-                asyncio.run(_serve(chosen))
+                loops.run(_serve(chosen))
         except KeyboardInterrupt:
             say("  platform  stopping")
         finally:

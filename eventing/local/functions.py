@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -23,10 +24,11 @@ Start = Callable[[Function], Awaitable[Instance]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a request goes; `woke` says that it was held until the function woke."""
+    """Where a request goes; `woke` says that it was held until the function woke, for `waited_s`."""
 
     instance: Instance
     woke: bool
+    waited_s: float = 0.0
 
     @property
     def url(self) -> str:
@@ -87,14 +89,14 @@ class Scaled:
         Raises:
             FunctionUnavailableError: when the function cannot be started.
         """
-        woke = not self._serving
+        woke, begun = not self._serving, time.monotonic()
         instance = self._free() if not self._waiting else None
         if instance is None:
             instance = await self._wait()
         else:
             instance.busy()
         try:
-            yield Place(instance, woke)
+            yield Place(instance, woke, time.monotonic() - begun)
         finally:
             self._release(instance)
 

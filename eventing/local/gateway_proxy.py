@@ -12,7 +12,7 @@ from yarl import URL
 from eventing.local.functions import Place, Scaled
 from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
-from eventing.local.sinks import COLDSTART
+from eventing.local.sinks import COLDSTART, WAITED
 
 # What concerns one connection only (RFC 9110 7.6.1), and what the client and server set anew.
 _HOP = {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -50,7 +50,7 @@ class GatewayProxy:
         headers["X-Forwarded-For"] = request.remote or "127.0.0.1"
         headers["X-Forwarded-Proto"] = request.scheme
         if place.woke:
-            headers[COLDSTART] = "true"
+            headers[COLDSTART], headers[WAITED] = "true", f"{place.waited_s:.3f}"
         body = request.content if request.body_exists else None
         async with self._http.request(
             request.method,

@@ -11,16 +11,19 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import aiohttp
 
 from eventing.errors import NotNowError
 from eventing.local import processes
+from eventing.posting import Poster
 
 START_LIMIT_S = 60.0
 GRACE_S = 32.0  # a little longer than uvicorn's own
 _RECORDS = "function."
+_LARGEST_REPLY = 2 * 1024 * 1024  # more than an event may hold, so that one that is too large is seen to be
 _PROBE = aiohttp.ClientTimeout(total=2)
 
 
@@ -46,6 +49,11 @@ class Instance:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def poster(self) -> Poster:
+        """Its events' way in. uvicorn closes an idle connection after 5 s; a shorter time here never meets that moment."""
+        return Poster(self.url, kept_s=2.0, resend=False, largest=_LARGEST_REPLY)
 
     def busy(self) -> None:
         self.in_flight += 1

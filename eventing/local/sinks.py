@@ -16,9 +16,11 @@ from eventing.local import stuck
 from eventing.local.functions import Functions
 from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.resources import Broker, Function, Sink
+from eventing.posting import ExchangeError, UnreachedError
 
 _log = logging.getLogger(__name__)
 COLDSTART = "Torpor-Coldstart"  # on the request that was held while its function woke
+WAITED = "Torpor-Wake-Seconds"  # for how long
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,14 @@ class Sinks:
         while True:
             try:
                 async with scaled.request() as place, asyncio.timeout(function.time_limit_s):
-                    woken = {COLDSTART: "true"} if place.woke else {}
+                    woken = {COLDSTART: "true", WAITED: f"{place.waited_s:.3f}"} if place.woke else {}
                     try:
-                        return await self._post(f"{place.url}{path or '/'}", headers | woken, body)
-                    except aiohttp.ClientConnectorError:
+                        reply = await place.instance.poster.post(path.lstrip("/"), headers | woken, body, None)
+                        return Answer(reply.status, reply.headers, reply.body)
+                    except UnreachedError:
                         scaled.gone(place.instance, "takes no connections")  # it got nothing: another process may
-                    except aiohttp.ClientError as error:
-                        return Answer(502, body=f"{function.name} went away: {error or type(error).__name__}".encode())
+                    except ExchangeError as error:
+                        return Answer(502, body=f"{function.name} went away: it {error}".encode())
             except FunctionUnavailableError as error:
                 return Answer(503, body=str(error).encode())
             except TimeoutError:

@@ -79,9 +79,9 @@ async def test_a_connection_that_was_closed_while_it_idled_is_made_anew():
         assert server.connections == 2
 
 
-async def test_an_idle_connection_is_not_used_for_ever(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(posting, "KEPT_S", 0.0)
-    async with serving(says(ACCEPTED)) as (server, poster):
+async def test_an_idle_connection_is_not_used_for_ever():
+    async with serving(says(ACCEPTED)) as (server, _):
+        poster = Poster(f"http://127.0.0.1:{server.port}/", kept_s=0.0)
         for _ in range(2):
             await poster.post("x", {}, b"", 5)
         assert server.connections == 2
@@ -101,6 +101,21 @@ async def test_every_shape_of_an_answer_is_read(answer, status, body):
         for _ in range(2):
             reply = await poster.post("x", {}, b"", 5)
             assert (reply.status, reply.body) == (status, body)
+
+
+async def test_headers_are_read_and_what_must_not_arrive_twice_is_not_sent_again():
+    async def once(head: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"/break" not in head:
+            writer.write(b"HTTP/1.1 500 Oh\r\nKne-Reason: a%20b\r\nContent-Length: 0\r\n\r\n")
+        else:
+            writer.close()
+
+    async with serving(once) as (server, _):
+        poster = Poster(f"http://127.0.0.1:{server.port}", resend=False)
+        assert (await poster.post("x", {}, b"", 5)).headers["kne-reason"] == "a%20b"
+        with pytest.raises(ExchangeError, match="closed the connection"):
+            await poster.post("break", {}, b"", None)
+        assert len(server.requests) == 2
 
 
 async def test_a_long_answer_is_cut():
