@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ctypes
 import importlib.util
 import itertools
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -105,7 +108,7 @@ async def browser(path: str) -> AsyncIterator[Tab]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [path, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
         quiet = asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
+        process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet, preexec_fn=_die_with_parent)
         try:
             port, address = (await _port(Path(profile) / "DevToolsActivePort")).split()
             async with (
@@ -117,6 +120,12 @@ async def browser(path: str) -> AsyncIterator[Tab]:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             await process.wait()
+
+
+def _die_with_parent() -> None:
+    """Let the browser end with the tests, however they end (Linux: prctl PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 async def _port(file: Path) -> str:
