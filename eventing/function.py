@@ -46,7 +46,7 @@ def takes_events(name: str, take: Take) -> Function:
         except EventingError as error:
             return failed(name, error, None)
         try:
-            status = await _traced(name, event, _woken(name, request), take)
+            status = await _traced(name, event, woken(name, request), take)
         except Exception as error:
             return failed(name, error, event)
         telemetry.REQUESTS.add(name, "success" if status == "done" else status)
@@ -118,7 +118,7 @@ async def _traced(name: str, event: Event, wake_s: float | None, take: Take) -> 
     return status
 
 
-def _woken(name: str, request: Request) -> float | None:
+def woken(name: str, request: Request) -> float | None:
     """How long the request was held while the function woke, or None when it was awake."""
     if request.headers.get("torpor-coldstart") != "true":
         return None

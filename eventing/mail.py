@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from urllib.parse import unquote, urlparse
 
+from eventing import telemetry
 from eventing.agent import StepKey
 from eventing.errors import ConfigurationError, EventingError, NotNowError
 from eventing.step import Objects
@@ -122,7 +123,7 @@ class ClaimedMailer:
         if "From" not in message:
             message["From"] = self.sender
         try:
-            await asyncio.to_thread(self.server.deliver, message)
+            await self._deliver(message)
         except (MailError, MailRefusedError):
             # Nothing was handed in: the claim is given back, so that the next delivery need not wait for the lease.
             await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", b"{}")
@@ -130,6 +131,19 @@ class ClaimedMailer:
         sent = {"message_id": message["Message-ID"], "to": message["To"], "at": self.clock().isoformat()}
         await self.objects.create(f"{folder}/sent.json", json.dumps(sent).encode(), "application/json")
         return True
+
+    async def _deliver(self, message: EmailMessage) -> None:
+        with telemetry.span(
+            "send mail",
+            kind="client",
+            server__address=self.server.host,
+            server__port=self.server.port,
+            network__protocol__name="smtp",
+            messaging__message__id=message["Message-ID"],
+        ):
+            if (traceparent := telemetry.context().get("traceparent")) and "Traceparent" not in message:
+                message["Traceparent"] = traceparent
+            await asyncio.to_thread(self.server.deliver, message)
 
     async def _claim(self, folder: str) -> int:
         keys = await self.objects.keys(folder)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from inference import answers
+from inference import answers, tracing
 from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
 from inference.transport import NothingBoughtError, Transport
 
@@ -131,14 +131,18 @@ class StepModel:
         prompt = answers.estimate(body["messages"])
         with self._reservation(call, prompt + body["max_tokens"]):
             body = {"model": await self._waited(call, self._client.served), **body}
-            raw = await self._waited(call, lambda seconds: self._post(call, body, prompt, seconds))
-            prompt_tokens, completion_tokens, estimated = answers.usage(raw, prompt, body["max_tokens"])
+            with tracing.calling(self._client.url, call, body, self._headers) as traced:
+                raw = await self._waited(call, lambda seconds: self._post(call, body, prompt, seconds, traced.headers))
+                prompt_tokens, completion_tokens, estimated = answers.usage(raw, prompt, body["max_tokens"])
+                traced.answered(raw, prompt_tokens, completion_tokens)
             self._spend(prompt_tokens, completion_tokens, estimated=estimated)
             self.name = str(raw.get("model") or body["model"])
             return answers.reply(raw, call)
 
-    async def _post(self, call: str, body: dict[str, Any], prompt: int, seconds: float) -> dict[str, Any]:
-        headers = {**self._headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
+    async def _post(
+        self, call: str, body: dict[str, Any], prompt: int, seconds: float, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        headers = {**headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
         try:
             return await self._client.transport.post("chat/completions", body, headers, seconds)
         except NothingBoughtError:

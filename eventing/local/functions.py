@@ -20,6 +20,7 @@ _MOST_PROCESSES = 16  # of one function on one machine, where func.yaml sets no 
 _RESTART_S = (0.5, 1, 2, 4, 8, 15, 30)  # before a function with a min-scale is started again
 
 Start = Callable[[Function], Awaitable[Instance]]
+Farewell = Callable[[Instance], Awaitable[None]]  # what is done with a process before it is stopped
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class Counts:
 class Scaled:
     """One function: its processes and the requests that wait for one."""
 
-    def __init__(self, function: Function, start: Start, idle_s: float) -> None:
+    def __init__(self, function: Function, start: Start, idle_s: float, farewell: Farewell | None = None) -> None:
         self.function = function
         self.counts = Counts()
         self._start = start
+        self._farewell = farewell
         self._idle_s = idle_s
         self._serving: list[Instance] = []
         self._leaving: list[Instance] = []  # they answer what they have, and get nothing more
@@ -73,6 +75,10 @@ class Scaled:
     def instances(self) -> int:
         """Processes, those that start or stop included."""
         return len(self._serving) + len(self._leaving) + len(self._starting) + len(self._ending)
+
+    @property
+    def serving(self) -> tuple[Instance, ...]:
+        return tuple(self._serving)
 
     @property
     def in_flight(self) -> int:
@@ -199,9 +205,15 @@ class Scaled:
                 self._end(instance, grace_s)
 
     def _end(self, instance: Instance, grace_s: float = GRACE_S) -> None:
-        task = asyncio.ensure_future(instance.stop(grace_s))
+        task = asyncio.ensure_future(self._stop(instance, grace_s))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+    async def _stop(self, instance: Instance, grace_s: float) -> None:
+        instance.stopping = True
+        if self._farewell is not None:
+            await self._farewell(instance)
+        await instance.stop(grace_s)
 
     async def _add(self) -> None:
         generation = self._generation
@@ -274,8 +286,8 @@ class Scaled:
 class Functions:
     """All functions by name."""
 
-    def __init__(self, functions: Iterable[Function], start: Start, idle_s: float) -> None:
-        self._scaled = {f.name: Scaled(f, start, idle_s) for f in functions}
+    def __init__(self, functions: Iterable[Function], start: Start, idle_s: float, farewell: Farewell | None = None) -> None:
+        self._scaled = {f.name: Scaled(f, start, idle_s, farewell) for f in functions}
 
     def __getitem__(self, name: str) -> Scaled:
         return self._scaled[name]

@@ -27,6 +27,7 @@ from eventing.local.reloading import reloading
 from eventing.local.resources import Function, Resources
 from eventing.local.sinks import Sinks
 from eventing.local.status import Status
+from eventing.local.tally import Tally
 
 GATEWAY = "gateway"
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class _Parts:
     functions: Functions
     producer: kafka.Producer
     http: aiohttp.ClientSession
+    tally: Tally
 
 
 async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
@@ -79,7 +81,9 @@ async def _parts(config: Config, resources: Resources) -> AsyncIterator[_Parts]:
                 environ = environment.of_function(function, platform)
                 return await instance.start(function.name, config.project, config.state, environ, http)
 
-            yield _Parts(resources, Functions(resources.functions, start, config.idle_seconds), producer, http)
+            tally = Tally(http)
+            functions = Functions(resources.functions, start, config.idle_seconds, tally.bid_farewell)
+            yield _Parts(resources, functions, producer, http, tally)
     finally:
         await producer.close()
 
@@ -90,7 +94,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
     app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
-    app.add_routes(Status(config.bootstrap, parts.resources, parts.functions, dispatcher).routes())
+    app.add_routes(Status(config.bootstrap, parts.resources, parts.functions, dispatcher, parts.tally).routes())
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
     stack.push_async_callback(parts.functions.close)

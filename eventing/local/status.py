@@ -1,4 +1,4 @@
-"""How the platform fares: what `torpor ps` shows, and the same as Prometheus metrics."""
+"""How the platform fares: what `torpor ps` shows, and the same as Prometheus metrics, with what all agents counted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from eventing import kafka
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.functions import Functions
 from eventing.local.resources import Resources
+from eventing.local.tally import Tally
 
 DEAD_LETTERS = "agent_errors"
 
@@ -23,7 +24,10 @@ DEAD_LETTERS = "agent_errors"
 class Status:
     """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
 
-    def __init__(self, bootstrap: str, resources: Resources, functions: Functions, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, bootstrap: str, resources: Resources, functions: Functions, dispatcher: Dispatcher, tally: Tally
+    ) -> None:
+        self._tally = tally
         self._bootstrap = bootstrap
         self._functions = functions
         self._dispatcher = dispatcher
@@ -40,6 +44,8 @@ class Status:
     async def metrics(self, _: web.Request) -> web.Response:
         registry = CollectorRegistry()
         registry.register(_Families(await asyncio.to_thread(self.snapshot)))
+        await self._tally.ask(instance for scaled in self._functions.all() for instance in scaled.serving)
+        registry.register(self._tally)
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     def snapshot(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import functions_framework.aio
@@ -15,7 +16,7 @@ from eventing import ids, telemetry
 from eventing.apis import OPENAPI, routes
 from eventing.envelope import from_request
 from eventing.errors import StepConflictError, UnsupportedMediaTypeError
-from eventing.function import answer_standing, body_of, failed, problem
+from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.gateway import admission, opening, reading
@@ -63,12 +64,24 @@ def _path(path: str) -> str:
 
 async def _answered(name: str, request: Request, request_id: str) -> Response:
     try:
-        with telemetry.span(f"{request.method} {name}", request.headers, kind="server", faas__name="gateway"):
+        with telemetry.span(f"{request.method} {name}", request.headers, kind="server", **_attributes(request)) as span:
             answer = await _HANDLERS[name](request, request_id)
+            span.set(http__response__status_code=answer.status_code)
     except Exception as error:
         return failed("gateway", error, None)
     telemetry.REQUESTS.add("gateway", "success")
     return answer
+
+
+def _attributes(request: Request) -> dict[str, Any]:
+    """Span attributes by OpenTelemetry's conventions for HTTP and FaaS; `__` stands for a dot."""
+    return {
+        "http__request__method": request.method,
+        "url__path": request.url.path,
+        "faas__name": "gateway",
+        "faas__trigger": "http",
+        "faas__coldstart": woken("gateway", request) is not None,
+    }
 
 
 async def _ask(request: Request, _: str) -> Response:
