@@ -134,14 +134,14 @@ def _told(text: str) -> tuple[str, str]:
             return "", error[:SHOWN]
         codes = f"{error.get('code') or ''} {error.get('type') or ''}".split()
         return next((c for c in codes if not c.isdecimal()), ""), str(error.get("message") or error)[:SHOWN]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", shown(text)
 
 
 def _object(where: str, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         hint = "; TORPOR_MODEL_URL must be the base URL of an OpenAI-compatible API" if text.lstrip().startswith("<") else ""
         raise ModelAnswerError(f"{where} answered no JSON but {shown(text)}{hint}") from error
     if not isinstance(found, dict):

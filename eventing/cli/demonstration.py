@@ -22,10 +22,11 @@ def run(config: Config, topic: str, depth: int, sources: Path | None, keep: bool
     """Start the platform unless it runs, ask, show what came of it, and stop what was started."""
     began = time.monotonic()
     ours = preflight.running(config) is None
-    if ours:
-        heading("Starting the platform")
-        platform.start_detached(config, sources)
+    platform.orderly_end()
     try:
+        if ours:
+            heading("Starting the platform")
+            platform.start_detached(config, sources)
         _ask(config, topic, depth, sources, began)
         _asleep(config)
     finally:

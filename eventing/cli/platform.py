@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from eventing.cli.errors import CommandError, NotRunningError
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
+STOP_S = 60.0  # that a platform has to stop
 _LAST: dict[str, tuple[str, float]] = {}
 
 
@@ -71,10 +70,10 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
     preflight.check(config)
     with preflight.claim(config):
         try:
-            with _orderly_end():
-                chosen = _with_documents(config, sources)
-                services.start(chosen, progress)
-                loops.run(_serve(chosen))
+            orderly_end()
+            chosen = _with_documents(config, sources)
+            services.start(chosen, progress)
+            loops.run(_serve(chosen))
         except KeyboardInterrupt:
             say("  platform  stopping")
         finally:
@@ -85,14 +84,14 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
             say("  platform  down")
 
 
-@contextlib.contextmanager
-def _orderly_end() -> Iterator[None]:
+def orderly_end() -> None:
+    """From now on SIGTERM ends this process as Ctrl-C does: by an exception, so that it can clean up."""
+
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    yield
 
 
 def _with_documents(config: Config, sources: Path | None) -> Config:
@@ -113,7 +112,7 @@ async def _serve(config: Config) -> None:
 
 
 def start_detached(config: Config, sources: Path | None) -> None:
-    """Start the platform in a session of its own, and return once it is up, passing on what it says."""
+    """Start the platform in a session of its own, and return once it is up; what interrupts the start ends it."""
     preflight.check(config)
     command = [sys.executable, "-m", "eventing.cli", "up"]
     command += ["--sources", str(sources.absolute())] if sources else []
@@ -125,6 +124,7 @@ def start_detached(config: Config, sources: Path | None) -> None:
         "TORPOR_STATE": str(config.state),
         "PYTHONUNBUFFERED": "1",
     }
+    orderly_end()
     with log.open("wb") as out:
         started = subprocess.Popen(
             command,
@@ -135,7 +135,14 @@ def start_detached(config: Config, sources: Path | None) -> None:
             stderr=out,
             start_new_session=True,
         )
-    _pass_on(log, started, config)
+    try:
+        _pass_on(log, started, config)
+    except BaseException:
+        if started.poll() is None:
+            tell("  platform  stopping")
+            started.terminate()
+            started.wait(STOP_S)
+        raise
 
 
 def _pass_on(log: Path, started: subprocess.Popen[bytes], config: Config) -> None:
@@ -157,7 +164,7 @@ def down(config: Config) -> None:
     """Stop the platform, and whatever a killed one left behind."""
     running = preflight.running(config)
     if running is not None:
-        processes.stop(running, grace_s=60.0)
+        processes.stop(running, grace_s=STOP_S)
     left = services.stop(config)
     if running is None and not left:
         say("nothing runs from " + str(config.state))

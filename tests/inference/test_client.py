@@ -119,6 +119,7 @@ async def test_no_server_is_unavailable_after_a_bounded_number_of_tries() -> Non
         (Scripted(body="<html>hello</html>", content_type="text/html"), ModelAnswerError, "no JSON but '<html>.*base URL"),
         (Scripted(body='{"choices": [{"mess'), ModelAnswerError, "no JSON"),
         (Scripted(body="[]"), ModelAnswerError, "no object"),
+        (Scripted(body="[" * 100_000), ModelAnswerError, "no JSON"),
         (Scripted(body="{}"), ModelAnswerError, "no choices"),
         (Scripted(body='{"choices": []}'), ModelAnswerError, "no choices"),
         (Scripted(text=""), ModelAnswerError, "empty"),
