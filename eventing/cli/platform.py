@@ -108,7 +108,11 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await platform.run(config, progress, stop)
+    keeping = asyncio.create_task(services.keep(config, progress))
+    try:
+        await platform.run(config, progress, stop)
+    finally:
+        keeping.cancel()
 
 
 def start_detached(config: Config, sources: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,8 @@ from typing import Any
 from eventing.local import kafka_server, model_server, processes
 from eventing.local.config import Config, Progress
 from eventing.local.errors import LocalPlatformError
+
+_LONGEST_PAUSE_S = 30.0
 
 
 class _Abandoned(Exception):
@@ -41,6 +44,24 @@ def start(config: Config, progress: Progress) -> None:
         raise LocalPlatformError("\n".join(map(str, problems))) from problems[0]
     if problems:
         raise problems[0]
+
+
+async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None:
+    """Start anew whatever of them ends by itself, until cancelled; what cannot be started is told, and tried again."""
+    names = (kafka_server.NAME,) if config.model_url else (kafka_server.NAME, model_server.NAME)
+    failed = 0
+    while True:
+        await asyncio.sleep(min(every_s * 2**failed, _LONGEST_PAUSE_S))
+        gone = [name for name in names if processes.find(config.state, name) is None]
+        if not gone:
+            continue
+        progress(gone[0], f"{' and '.join(gone)} ended by itself: starting anew", None)
+        try:
+            await asyncio.to_thread(start, config, progress)
+            failed = 0
+        except LocalPlatformError as error:
+            failed += 1
+            progress(gone[0], f"could not be started: {error}", None)
 
 
 def stop(config: Config) -> list[str]:
