@@ -58,6 +58,7 @@ def in_function(folder: str) -> None:
     _around(Publisher, "publish", note, lambda self, event: ("publish", event.id))
     _around(Store, "get", note, lambda self, key: ("get", key))
     _around(Store, "create", note, lambda self, key, *_: ("create", key))
+    _around(Store, "mark", note, lambda self, key, *_: ("create", key))
 
 
 def in_platform(folder: str) -> None:

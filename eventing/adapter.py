@@ -205,7 +205,7 @@ class _Run:
         return [step for step in map(step_of, events) if step]
 
     async def _remember(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
-        key = f"{self.key.path()}/once/{name}.json"
+        key = f"{self.key.path()}.once/{name}.json"
         stored = await self.runtime.store.get(key)
         if stored is None:
             stored = json.dumps(await fn()).encode()

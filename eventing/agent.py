@@ -31,8 +31,11 @@ class StepKey:
     revision: int = 0
 
     def path(self) -> str:
-        """`requests/<request>/steps/<step>/<part>.<revision>`, with `-` for a step of the whole request."""
-        return f"requests/{self.request_id}/steps/{self.step}/{self.part or '-'}.{self.revision}"
+        """`requests/<request>/steps/<step>.<part>.<revision>`, with `-` for a step of the whole request.
+
+        All steps' objects lie in one folder: where the bucket is one on a disk, making folders would take the longest.
+        """
+        return f"requests/{self.request_id}/steps/{self.step}.{self.part or '-'}.{self.revision}"
 
     def __str__(self) -> str:
         return f"{self.request_id}/{self.step}/{self.part or '-'}.{self.revision}"

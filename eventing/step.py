@@ -30,6 +30,7 @@ class Objects(Protocol):
     """What the protocol needs of a store."""
 
     async def create(self, key: str, data: bytes, content_type: str = ...) -> bool: ...
+    async def mark(self, key: str, of: str) -> None: ...
     async def get(self, key: str) -> bytes | None: ...
     async def keys(self, prefix: str) -> list[str]: ...
 
@@ -55,19 +56,19 @@ class Steps:
         path = key.path()
         outcome = "adopted"
         # A marker lies only where a result lies: a step that was never done costs one look, not two.
-        stored = await self.objects.get(f"{path}/result.json")
+        stored = await self.objects.get(f"{path}.result.json")
         if stored is None:
             answers = await run()
             made = json.dumps({"digest": digest, "answers": [to_content(a) for a in answers]}).encode()
-            won = await self.objects.create(f"{path}/result.json", made, "application/json")
-            stored, outcome = (made, "done") if won else (await self._there(f"{path}/result.json"), "adopted")
+            won = await self.objects.create(f"{path}.result.json", made, "application/json")
+            stored, outcome = (made, "done") if won else (await self._there(f"{path}.result.json"), "adopted")
         record = _parsed(stored, path)
         _same_input(key, digest, record)
-        if outcome == "adopted" and await self.objects.get(f"{path}/published.json") is not None:
+        if outcome == "adopted" and await self.objects.get(f"{path}.published.json") is not None:
             return "duplicate"
         for answer in record["answers"]:
             await self._send(key.request_id, from_content(answer))
-        await self.objects.create(f"{path}/published.json", json.dumps({"digest": digest}).encode(), "application/json")
+        await self.objects.mark(f"{path}.published.json", f"{path}.result.json")
         return outcome
 
     async def join(self, key: StepKey, event: Event, digest: str, of: int) -> list[Event] | None:
@@ -86,8 +87,9 @@ class Steps:
 
     async def done(self, request_id: UUID) -> list[Event]:
         """The first answer of every step of the request whose result is stored, in the order of their times."""
-        keys = await self.objects.keys(f"requests/{request_id}/steps")
-        results = [key for key in keys if key.endswith("/result.json")]
+        folder = f"requests/{request_id}/steps"
+        keys = await self.objects.keys(folder)
+        results = [key for key in keys if key.endswith(".result.json") and key.rpartition("/")[0] == folder]
         stored = zip(results, await asyncio.gather(*map(self._there, results)), strict=True)
         answers = [answer for key, content in stored for answer in _parsed(content, key)["answers"][:1]]
         return sorted((from_content(answer) for answer in answers), key=lambda e: (e.get("time"), e.id))

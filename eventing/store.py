@@ -64,6 +64,18 @@ class Store:
             raise StoreError(f"{key} could not be written: {error}") from error
         return True
 
+    async def mark(self, key: str, of: str) -> None:
+        """Put a marker, unless it is there. In a folder it is another name of the object `of`, which costs nothing."""
+        if not isinstance(self._store, LocalStore):
+            await self.create(key, b"{}", "application/json")
+            return
+        try:
+            obstore.copy(self._store, of, key, overwrite=False)
+        except AlreadyExistsError:
+            pass
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{key} could not be written: {error}") from error
+
     async def get(self, key: str) -> bytes | None:
         """The object's content, or None when it is not there."""
         try:

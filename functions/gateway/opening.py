@@ -50,8 +50,9 @@ async def answer(request_id: UUID, runtime: Runtime) -> dict[str, Any]:
     events = [e for e in await reading.trail(request_id, runtime) if e.type in runtime.workflow.ends]
     for event in sorted(events, key=lambda e: runtime.workflow.ends.index(e.type)):
         step = event.source.rpartition("/")[2]
-        for key in await runtime.store.keys(f"requests/{request_id}/steps/{step}"):
-            if key.endswith("/result.json"):
+        folder = f"requests/{request_id}/steps"
+        for key in await runtime.store.keys(folder):
+            if key.startswith(f"{folder}/{step}.") and key.endswith(".result.json") and key.rpartition("/")[0] == folder:
                 made = json.loads(await runtime.store.get(key) or b"{}").get("answers", [])
                 if found := next((one["data"] for one in made if one["id"] == event.id), None):
                     return dict(found)

@@ -40,6 +40,9 @@ class World:
     async def create(self, key, data, content_type="application/json"):
         return await self.effect(lambda: self.bucket.create(key, data, content_type))
 
+    async def mark(self, key, of):
+        return await self.effect(lambda: self.bucket.mark(key, of))
+
     async def get(self, key):
         return await self.effect(lambda: self.bucket.get(key))
 
@@ -48,7 +51,7 @@ class World:
 
     async def publish(self, event):
         async def do():
-            stored = json.loads(await self.bucket.get(f"{KEY.path()}/result.json") or b"{}")
+            stored = json.loads(await self.bucket.get(f"{KEY.path()}.result.json") or b"{}")
             assert json.loads(to_json(event)) in stored.get("answers", []), "published what is not stored"
             self.published.append((event.id, event.data))
 
@@ -88,7 +91,7 @@ async def test_a_crash_at_every_effect_ends_in_the_same_answers_after_redelivery
         by_id = {name: {data for other, data in world.published if other == name} for name, _ in world.published}
         assert set(by_id) == {answer_id(KEY, 0), answer_id(KEY, 1)}, (dies_at, after)
         assert all(len(payloads) == 1 for payloads in by_id.values()), (dies_at, after, by_id)
-        stored = await world.bucket.get(f"{KEY.path()}/result.json")
+        stored = await world.bucket.get(f"{KEY.path()}.result.json")
         assert world.runs == 1 or b"run 2" in stored, "a stored result was bought twice"
 
 
@@ -117,7 +120,7 @@ async def test_another_input_is_refused_whether_or_not_it_was_published():
     with pytest.raises(Crash):
         await unpublished.deliver("one")
     unpublished.dies_at = None
-    assert await unpublished.bucket.get(f"{KEY.path()}/result.json")
+    assert await unpublished.bucket.get(f"{KEY.path()}.result.json")
     with pytest.raises(StepConflictError):
         await unpublished.deliver("other")
 

@@ -26,6 +26,18 @@ async def test_exactly_one_of_many_writers_wins_and_its_object_stays(store):
         assert await store.get(key) == f"writer {won.index(True)}".encode()
 
 
+async def test_a_marker_is_put_once_beside_its_object_and_changes_neither(store):
+    key = f"marked/{os.getpid()}"
+    await store.create(f"{key}.result.json", b"[1]")
+    assert await store.get(f"{key}.published.json") is None
+    for _ in range(2):
+        await asyncio.gather(*(store.mark(f"{key}.published.json", f"{key}.result.json") for _ in range(4)))
+    assert await store.get(f"{key}.published.json") is not None
+    assert await store.get(f"{key}.result.json") == b"[1]"
+    await store.delete(f"{key}.result.json")
+    assert await store.get(f"{key}.published.json") is not None
+
+
 async def test_what_is_not_there_is_none_and_listing_is_by_folder(store):
     assert await store.get("absent") is None
     for name in ("list/b", "list/a", "list/sub/c", "lists/d"):
