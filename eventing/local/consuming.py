@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from eventing.kafka import Consumer, Place, Record
+from eventing.kafka import Consumer, KafkaUnavailableError, Place, Record
 from eventing.local.delivery import InterruptedDeliveryError
 from eventing.local.offsets import Offsets
 
 IN_FLIGHT = 50  # records a consumer has under way before it stops polling, as Eventing's unordered consumers
+RENEWALS, RENEWALS_WITHIN_S = 3, 60.0
 _WAIT_S = 0.1
 _WAIT_BUSY_S = 0.1  # while something is under way, which is committed between two waits
 _log = logging.getLogger(__name__)
@@ -35,7 +37,9 @@ class Reader:
     """Reads records with a consumer and has each handled; a record is done when `handle` returns."""
 
     def __init__(self, make: Callable[[Callable[[list[Place]], None]], Consumer], handle: Handle, ordered: bool) -> None:
+        self._make = make
         self._consumer = make(self._revoked)
+        self._renewals: deque[float] = deque(maxlen=RENEWALS)
         self._handle = handle
         self._ordered = ordered
         self._partitions: dict[Place, _Partition] = {}
@@ -52,7 +56,7 @@ class Reader:
         """Read until `stop`.
 
         Raises:
-            KafkaUnavailableError: when the consumer can go on no more.
+            KafkaUnavailableError: when consumer after consumer can go on no more.
         """
         while not self._stopping:
             room = IN_FLIGHT if self._ordered else IN_FLIGHT - len(self._tasks)
@@ -60,9 +64,26 @@ class Reader:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            records = await self._consumer.batch(room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
+            try:
+                records = await self._consumer.batch(room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
+            except KafkaUnavailableError as error:
+                if not await self._renewed(error):
+                    raise
+                continue
             for record in () if self._stopping else records:
                 self._begin(record)
+
+    async def _renewed(self, why: KafkaUnavailableError) -> bool:
+        """Whether a new consumer stands in the place of one that its group takes no more, as after Kafka's sudden death."""
+        now = time.monotonic()
+        if self._stopping or (len(self._renewals) == RENEWALS and now - self._renewals[0] < RENEWALS_WITHIN_S):
+            return False
+        self._renewals.append(now)
+        _log.warning("%s; a new consumer takes its place", why)
+        self._revoked(list(self._partitions))
+        await self._consumer.close()
+        self._consumer = self._make(self._revoked)
+        return True
 
     async def stop(self, grace_s: float) -> None:
         """Read no more; what is not done when the grace is over is read again next time."""

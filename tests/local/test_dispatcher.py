@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -154,6 +155,23 @@ async def test_a_graceful_stop_lets_deliveries_end(kafka_bootstrap: str) -> None
         async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,)), grace_s=3):
             await until(lambda: len(subscriber.events) == 1)
         assert await lag(kafka_bootstrap, trigger) == 0
+
+
+async def test_a_consumer_that_its_group_takes_no_more_is_replaced(kafka_bootstrap: str) -> None:
+    topic = await new_topic(kafka_bootstrap)
+    async with subscribing() as subscriber:
+        trigger = a_trigger(topic, subscriber)
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))):
+            await produce(kafka_bootstrap, topic, event(id="before"))
+            await until(lambda: [e.id for e in subscriber.events] == ["before"])
+            # As Kafka itself may see a consumer after a sudden death: another one has its name.
+            other = kafka.Consumer(kafka_bootstrap, trigger.group, [topic], member="local")
+            with contextlib.suppress(kafka.KafkaUnavailableError):
+                for _ in range(30):
+                    await other.batch(1)
+            await other.close()
+            await produce(kafka_bootstrap, topic, event(id="after"))
+            await until(lambda: "after" in [e.id for e in subscriber.events])
 
 
 async def test_a_record_that_is_no_cloudevent_is_dropped_for_a_trigger_and_counted(kafka_bootstrap: str) -> None:
