@@ -85,20 +85,12 @@ async def start(
     Raises:
         FunctionUnavailableError: when it dies at start, or is not ready in START_LIMIT_S.
     """
-    log, port, begun = processes.log_of(state, function), _free_port(), time.monotonic()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        written = out.tell()
-        process = await asyncio.create_subprocess_exec(
-            *_command(port),
-            cwd=project,
-            env=dict(environ),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    instance = Instance(function, port, process, processes.record(state, f"{_RECORDS}{function}.{port}", process.pid))
+    log, begun = processes.log_of(state, function), time.monotonic()
+    try:
+        written = log.stat().st_size if log.is_file() else 0
+        instance = await _begun(function, project, state, environ)
+    except OSError as error:
+        raise FunctionUnavailableError(f"function {function} cannot be started from {state}: {error}") from error
     try:
         problem = await _until_ready(instance, http)
     except asyncio.CancelledError:
@@ -109,6 +101,29 @@ async def start(
         raise FunctionUnavailableError(f"function {function} {problem}; its log {log} ends with:\n{_tail(log, written)}")
     instance.ready_after_s = time.monotonic() - begun
     return instance
+
+
+async def _begun(function: str, project: Path, state: Path, environ: Mapping[str, str]) -> Instance:
+    """A process that was begun, and noted so that the next platform finds it; none where it could not be noted."""
+    log, port = processes.log_of(state, function), _free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            *_command(port),
+            cwd=project,
+            env=dict(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        noted = processes.record(state, f"{_RECORDS}{function}.{port}", process.pid)
+    except OSError:
+        process.kill()
+        await process.wait()
+        raise
+    return Instance(function, port, process, noted)
 
 
 def end_leftovers(state: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,13 +56,14 @@ async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None
         gone = [name for name in names if processes.find(config.state, name) is None]
         if not gone:
             continue
-        progress(gone[0], f"{' and '.join(gone)} ended by itself: starting anew", None)
         try:
+            progress(gone[0], f"{' and '.join(gone)} ended by itself: starting anew", None)
             await asyncio.to_thread(start, config, progress)
             failed = 0
-        except LocalPlatformError as error:
+        except (LocalPlatformError, OSError) as error:  # the latter for a full disk, where nothing can be told either
             failed += 1
-            progress(gone[0], f"could not be started: {error}", None)
+            with contextlib.suppress(OSError):
+                progress(gone[0], f"could not be started: {error}", None)
 
 
 def stop(config: Config) -> list[str]:

@@ -130,6 +130,20 @@ async def test_a_process_that_fails_at_start_gives_503_with_its_last_words_and_n
         assert (scaled.state, scaled.in_flight) == ("asleep", 0)
 
 
+async def test_a_full_disk_gives_503_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    begun = {child.pid for child in psutil.Process().children()}
+    async with served(tmp_path) as (_, ways):
+        monkeypatch.setattr(instance.processes, "record", full)
+        refused = await call(ways)
+        assert refused.status == 503 and b"No space left on device" in refused.body
+        assert {child.pid for child in psutil.Process().children()} == begun
+        monkeypatch.undo()
+        assert (await call(ways)).status == 200
+
+
 async def test_a_process_that_never_becomes_ready_gives_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance, "START_LIMIT_S", 0.5)
     async with served(tmp_path, "import time; time.sleep(60)") as (_, ways):

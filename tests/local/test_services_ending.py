@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from eventing.local import processes
+from eventing.local import processes, services
 from eventing.local.mailbox import letters
 from inference.testing import FakeServer, Scripted
 from tests.local.running import ROOT, Running, until
@@ -41,3 +42,21 @@ def test_requests_outlive_kill_9_of_kafka_with_one_mail_each(platform: Running) 
     assert set(mails().values()) == {1}
     platform.down()
     assert platform.processes() == []
+
+
+async def test_what_cannot_be_started_is_tried_again_even_where_nothing_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def full(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(services, "start", full)
+    telling = asyncio.create_task(services.keep(Running(tmp_path).config, full, every_s=0.01))
+    while tries < 5 and not telling.done():
+        await asyncio.sleep(0.01)
+    assert not telling.done()
+    telling.cancel()
