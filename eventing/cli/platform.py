@@ -82,6 +82,9 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             services.stop(config)
             say("  platform  down")
+    # All is put away by now; threads of the Kafka client have kept an interpreter from its end.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def orderly_end() -> None:
