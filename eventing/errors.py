@@ -9,7 +9,6 @@ EventingError
   NotNowError              503  could not be done now; the broker delivers it again
     StoreError             503
     PublishError           503
-  DeadlinePassedError      422  the request's deadline is over
   AgentError               500  the agent failed; the broker delivers it again
     WrongAnswerError       422  the agent answered with what its step may not answer
   WorkflowError                 the workflow file cannot work (never over HTTP)
@@ -64,10 +63,6 @@ class BadKeyError(EventingError):
 
 class StepConflictError(EventingError):
     status, title = 422, "Another input for a step that is done"
-
-
-class DeadlinePassedError(EventingError):
-    status, title = 422, "Deadline passed"
 
 
 class NotNowError(EventingError):

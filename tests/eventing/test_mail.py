@@ -12,9 +12,9 @@ import pytest
 from eventing.agent import StepKey
 from eventing.errors import ConfigurationError
 from eventing.local.mailbox import Mailbox, letters
+from eventing.local.ports import unused
 from eventing.mail import LEASE, ClaimedMailer, MailError, MailRefusedError, Server
 from eventing.testing import NOON, REQUEST, memory_bucket
-from tests.local.conftest import free_ports
 
 
 def message() -> EmailMessage:
@@ -38,7 +38,7 @@ def mailer(url: str, bucket, clock=None) -> ClaimedMailer:
 
 @pytest.fixture
 def server(tmp_path):
-    (port,) = free_ports(1)
+    (port,) = unused(1)
     box = Mailbox(tmp_path / "mail", port)
     box.start()
     yield f"smtp://127.0.0.1:{port}", tmp_path / "mail"
@@ -76,7 +76,7 @@ async def test_a_claim_without_its_mark_is_taken_over_after_its_lease(server):
 async def test_a_server_that_is_away_is_tried_again_at_once(server):
     url, _ = server
     bucket = memory_bucket()
-    (closed,) = free_ports(1)
+    (closed,) = unused(1)
     with pytest.raises(MailError, match="did not take the mail"):
         await mailer(f"smtp://127.0.0.1:{closed}", bucket).send(message())
     assert await mailer(url, bucket).send(message())
@@ -90,7 +90,7 @@ async def test_login_and_starttls(tmp_path, monkeypatch):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(cert, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    (port,) = free_ports(1)
+    (port,) = unused(1)
     box = Mailbox(tmp_path / "mail", port, user="me", password="pass word", tls=tls)
     box.start()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,23 +9,13 @@ import pytest
 
 from eventing.local import kafka_server
 from eventing.local.config import Config, Ports
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on at this moment."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+from eventing.local.ports import unused
 
 
 def local_config(state: Path, project: Path | None = None, manifests: Path | None = None) -> Config:
     """A local platform's configuration on free ports."""
     root = Path(__file__).parents[2]
-    ports = Ports(*free_ports(6))
+    ports = Ports(*unused(6))
     return Config(
         project=project or root, manifests=manifests or root / "eventing/manifests/research", state=state, ports=ports
     )

@@ -12,15 +12,15 @@ from aiohttp import web
 from eventing import kafka
 from eventing.envelope import from_record, to_json, to_request
 from eventing.local.ingress import Ingress, serve
+from eventing.local.ports import unused
 from eventing.local.resources import Broker
-from tests.local.conftest import free_ports
 from tests.local.support import event
 
 BROKERS = (Broker("torpor", "taken-here", "taken_here"), Broker("torpor", "other", "other"))
 
 
 async def _served(bootstrap: str, time_limit_s: float = 5.0) -> AsyncIterator[str]:
-    (port,) = free_ports(1)
+    (port,) = unused(1)
     producer = kafka.Producer(bootstrap, time_limit_s)
     app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
     app.add_routes(Ingress(BROKERS, producer).routes())
