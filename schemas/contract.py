@@ -10,8 +10,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-_CONTRACTS: dict[str, type[Contract]] = {}
-OWN_MODULES = frozenset({"contract", "evolution", "export", "gateway", "requests", "research"})  # names that are taken
+_EVENTS: dict[str, type[EventData]] = {}
+OWN_MODULES = frozenset(
+    {"contract", "evolution", "export", "gateway", "platform", "requests", "research"}
+)  # names that are taken
 _NO_CONTRACTS = frozenset({"contract", "evolution", "export"})
 
 
@@ -24,18 +26,18 @@ class UnknownEventError(LookupError):
     """No contract is registered for an event type."""
 
     def __init__(self, event: str) -> None:
-        super().__init__(f"no contract for the event {event!r}; known are: {', '.join(sorted(_CONTRACTS))}")
+        super().__init__(f"no contract for the event {event!r}; known are: {', '.join(sorted(_EVENTS))}")
 
 
 class DuplicateEventError(TypeError):
     """Two contracts for one event."""
 
-    def __init__(self, event: str, first: type[Contract]) -> None:
+    def __init__(self, event: str, first: type[EventData]) -> None:
         where = f"{first.__module__}.{first.__qualname__}"
         super().__init__(f"the event {event!r} has a contract already, {where}: name another event")
 
 
-class Contract(BaseModel):
+class EventData(BaseModel):
     """The data of one event.
 
     Values are taken strictly (the string "2" is no integer). Fields that a reader does not know are ignored, since
@@ -47,21 +49,25 @@ class Contract(BaseModel):
     event: ClassVar[str] = ""  # the event's type, which is its topic's name too
     version: ClassVar[int] = 1
 
-    request_id: UUID
-
     def __init_subclass__(cls, event: str = "", version: int = 1, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if event:
-            other = _CONTRACTS.get(event)
+            other = _EVENTS.get(event)
             if other and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise DuplicateEventError(event, other)
             cls.event, cls.version = event, version
-            _CONTRACTS[event] = cls
+            _EVENTS[event] = cls
 
     @classmethod
     def dataschema(cls) -> str:
         """The URI reference that an event names as its `dataschema`, for instance `/schemas/summary_ready/v1`."""
         return f"/schemas/{cls.event}/v{cls.version}"
+
+
+class Contract(EventData):
+    """The data of an event of a workflow: it belongs to a request."""
+
+    request_id: UUID
 
 
 def contract_for(event: str) -> type[Contract]:
@@ -70,17 +76,22 @@ def contract_for(event: str) -> type[Contract]:
     Raises:
         UnknownEventError: when no contract is registered for it.
     """
-    found = _CONTRACTS.get(event) or events().get(event)
-    if found is None:
+    found = _EVENTS.get(event) or events().get(event)
+    if found is None or not issubclass(found, Contract):
         raise UnknownEventError(event)
     return found
 
 
 def events() -> dict[str, type[Contract]]:
     """Every contract by the type of its event, those of a project's own `schemas/` included."""
+    return {event: data for event, data in every_event().items() if issubclass(data, Contract)}
+
+
+def every_event() -> dict[str, type[EventData]]:
+    """The data of every event, of those too that the platform tells of itself."""
     for name in modules():
         importlib.import_module(f"schemas.{name}")
-    return dict(sorted(_CONTRACTS.items()))
+    return dict(sorted(_EVENTS.items()))
 
 
 def modules() -> list[str]:

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from schemas import Contract, events
+from schemas.contract import EventData, every_event
 from schemas.evolution import breaks
 
 JSON = Path(__file__).parent / "json"
 RELEASED = Path(__file__).parent / "released"
 
 
-def json_schema(contract: type[Contract]) -> dict[str, Any]:
+def json_schema(contract: type[EventData]) -> dict[str, Any]:
     """The draft-07 schema of one contract."""
     schema = contract.model_json_schema(ref_template="#/definitions/{model}")
     if definitions := schema.pop("$defs", None):
@@ -26,7 +26,7 @@ def rendered() -> dict[str, str]:
     """File name -> text, of every contract's schema."""
     return {
         f"{name}.v{contract.version}.json": json.dumps(json_schema(contract), indent=2, sort_keys=True) + "\n"
-        for name, contract in events().items()
+        for name, contract in every_event().items()
         if contract.__module__.startswith("schemas.")
     }
 

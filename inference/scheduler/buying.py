@@ -1,0 +1,194 @@
+"""One call being bought: attempts at servers until one gave the whole answer, each going on where the last broke off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.answers import tokens_of
+from inference.scheduler.admission import Place
+from inference.scheduler.book import Record
+from inference.scheduler.errors import RefusedError, ServerError
+from inference.scheduler.generation import Generation
+from inference.scheduler.journal import Journal
+from inference.scheduler.metrics import Metrics
+from inference.scheduler.prefix import Echo, Going, going_on, without
+from inference.scheduler.servers import ModelServer
+from inference.scheduler.upstream import BusyError, UnreachedError, Upstream, UpstreamError
+from inference.scheduler.wire import CHAT, Assembly, counted, says, text_of
+
+
+@dataclass(frozen=True)
+class Means:
+    """What buying needs."""
+
+    upstream: Upstream
+    journal: Journal
+    metrics: Metrics
+    attempts: int
+
+
+@dataclass
+class Purchase:
+    """The state of one call over all its attempts. `kept` tokens were said and are gone on from; `twice` were given up."""
+
+    means: Means
+    generation: Generation
+    kept: int = 0
+    model: str = ""  # that said what is kept
+    prompt_tokens: int = 0  # bought by attempts that broke off
+    twice: int = 0
+    failures: int = 0
+    failed_on: set[str] = field(default_factory=set)
+    assembly: Assembly = field(init=False)
+
+    def __post_init__(self) -> None:
+        ask = self.generation.ask
+        self.assembly = Assembly(ask.path)
+        call = self.means.journal.book.calls.get(ask.key) if ask.key else None
+        if call is not None and call.begun:  # an earlier life of the scheduler began it
+            self.kept, self.model, self.twice = call.tokens, call.server, call.twice
+            self.prompt_tokens = call.prompt_tokens + ask.prompt_tokens
+            if call.text:
+                self._said(_chunk(ask.path, call.text))
+
+    @property
+    def text(self) -> str:
+        return self.assembly.text
+
+    def _said(self, chunk: dict[str, Any]) -> None:
+        self.assembly.add(chunk)
+        self.generation.add(chunk)
+
+    def _write(self, record: Record) -> None:
+        if self.generation.ask.key:
+            self.means.journal.write({**record, "k": self.generation.ask.key})
+
+    async def attempt(self, place: Place, model: str) -> None:
+        """Ask the server of a place, which calls the model `model`; the generation is finished then.
+
+        Raises:
+            UpstreamError: it failed; another attempt may follow.
+            RefusedError: it declined, as every other would.
+        """
+        server, failed = place.server, None
+        try:
+            await self._asked(server, model)
+            failed = False
+        except UpstreamError as error:
+            failed = True if error.counts else None
+            self._note(server, error)
+            raise
+        except RefusedError:
+            failed = False
+            self._write({"t": "lost", "p": 0})
+            raise
+        finally:
+            server.breaker.leave(place.probe, failed=failed)
+
+    async def _asked(self, server: ModelServer, model: str) -> None:
+        ask, going = self.generation.ask, self._going(server, model)
+        body = {**(going.body if going else ask.body), "model": model}
+        self.model, self.generation.bought = model, True
+        begin = {"t": "begin", "r": ask.request, "g": ask.digest, "s": model, "p": ask.prompt_tokens}
+        self._write(begin)
+        if ask.key:
+            self.means.metrics.generations.labels(server.name).inc()
+        echo, before, begun, first = Echo(going.echo if going else ""), self.text, time.monotonic(), 0.0
+        kept = self.kept
+        headers = {"X-Request-Id": ask.key} if ask.key else {}
+        headers |= {"traceparent": ask.traceparent} if ask.traceparent else {}
+        async for chunk in self.means.upstream.stream(server.config, ask.path, body, headers):
+            first = first or time.monotonic() - begun
+            self._take(chunk, echo)
+        if not self.assembly.finished:
+            raise ServerError(f"{server.name} ended its answer without saying why")
+        said = self.text[len(before) :]
+        left = ask.max_tokens - kept
+        asked, answered, estimated = counted(self.assembly.usage, ask.prompt_tokens + kept, said, left)
+        server.pace.observe(first, time.monotonic() - begun, answered, left)
+        self.means.metrics.first_token_s.labels(server.name).observe(first)
+        self._finish(server, asked, asked - kept if going else asked, kept + answered, estimated)
+
+    def _take(self, chunk: dict[str, Any], echo: Echo) -> None:
+        text = text_of(chunk)
+        new = echo.rest(text)
+        if new != text:
+            chunk, text = without(chunk, new), new
+        if text or says(chunk):
+            self.kept += 1
+            self._write({"t": "delta", "c": text})
+        self._said(chunk)
+
+    def _going(self, server: ModelServer, model: str) -> Going | None:
+        """How to go on with what was said; what cannot be gone on with is given up."""
+        if not self.kept:
+            return None
+        ask = self.generation.ask
+        plain = self.assembly.plain and bool(self.text) and model == self.model
+        going = going_on(server.config, ask, self.text, self.kept) if plain else None
+        if going is None:
+            self.twice += self.kept
+            self.means.metrics.twice.labels(server.name).inc(self.kept)
+            self._write({"t": "anew"})
+            self.kept, self.assembly = 0, Assembly(ask.path)
+            self.generation.restart()
+        return going
+
+    def _note(self, server: ModelServer, error: UpstreamError) -> None:
+        """A server failed: say so, and remember what may have been bought."""
+        self.means.metrics.failures.labels(server.name, type(error).__name__).inc()
+        if error.after:
+            server.paused_until = time.monotonic() + error.after
+        if isinstance(error, BusyError):
+            return
+        self.failed_on.add(server.name)
+        if isinstance(error, UnreachedError):
+            return
+        if error.bought:
+            self.prompt_tokens += self.generation.ask.prompt_tokens
+        self.failures += 1
+        if self.failures >= self.means.attempts:
+            self._write({"t": "lost", "p": self.generation.ask.prompt_tokens * error.bought})
+            raise ServerError(f"{error} ({self.failures} servers or tries failed on this call)") from error
+
+    def _finish(self, server: ModelServer, asked: int, prompt: int, completion: int, estimated: bool) -> None:
+        ask, metrics, price = self.generation.ask, self.means.metrics, server.config.price
+        bought_prompt, bought = self.prompt_tokens + asked, completion + self.twice
+        answer = self.assembly.answer()
+        answer["usage"] = {
+            "prompt_tokens": max(1, prompt),
+            "completion_tokens": completion,
+            "total_tokens": max(1, prompt) + completion,
+        }
+        answer["torpor"] = {
+            "server": server.name,
+            "bought_tokens": bought_prompt + bought,
+            "tokens_twice": self.twice,
+            "estimated": estimated,
+            "cost": round(price.of(bought_prompt, bought), 8),
+            "currency": price.currency,
+        }
+        if ask.key:
+            self._write({"t": "end", "a": answer, "p": bought_prompt, "c": bought})
+        elif ask.request:
+            self.means.journal.write({"t": "spent", "r": ask.request, "p": bought_prompt, "c": bought})
+        metrics.tokens.labels(server.name, "prompt").inc(bought_prompt)
+        metrics.tokens.labels(server.name, "completion").inc(bought)
+        metrics.cost.labels(server.name, price.currency).inc(price.of(bought_prompt, bought))
+        self.generation.finish(answer)
+
+    def abandon(self) -> None:
+        """Account for an answer that was given up in the middle."""
+        ask = self.generation.ask
+        if ask.request and not ask.key and self.generation.bought and not self.generation.done:
+            tokens = max(self.kept, tokens_of(self.text)) + self.twice
+            self.means.journal.write({"t": "spent", "r": ask.request, "p": ask.prompt_tokens, "c": tokens})
+
+
+def _chunk(path: str, text: str) -> dict[str, Any]:
+    said: Mapping[str, Any] = {"delta": {"role": "assistant", "content": text}} if path == CHAT else {"text": text}
+    kind = "chat.completion.chunk" if path == CHAT else "text_completion"
+    return {"object": kind, "choices": [{"index": 0, **said, "finish_reason": None}]}

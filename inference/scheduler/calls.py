@@ -1,0 +1,198 @@
+"""A call from its key to its answer: joined, known, or bought once, from whichever server can."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from inference.scheduler.admission import Admission
+from inference.scheduler.archive import Archive, ArchiveError
+from inference.scheduler.book import KnownCall
+from inference.scheduler.buying import Means, Purchase
+from inference.scheduler.config import Pool, Pools
+from inference.scheduler.errors import CallError, JournalError, KeyConflictError, ServerError, UnknownModelError
+from inference.scheduler.generation import Generation
+from inference.scheduler.journal import Journal
+from inference.scheduler.ledger import Ledger
+from inference.scheduler.metrics import Metrics
+from inference.scheduler.upstream import Upstream, UpstreamError
+from inference.scheduler.wire import Ask
+
+DEFAULT = "default"  # the first pool's first model
+_log = logging.getLogger(__name__)
+
+
+class Calls:
+    """Brings every call to its answer."""
+
+    def __init__(
+        self,
+        pools: Pools,
+        admission: Admission,
+        upstream: Upstream,
+        journal: Journal,
+        archive: Archive,
+        metrics: Metrics,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._pools, self._admission, self._journal, self._archive = pools, admission, journal, archive
+        self._metrics, self._clock = metrics, clock
+        self._means = Means(upstream, journal, metrics, pools.limits.attempts)
+        self.ledger = Ledger(journal, pools.limits.open_requests)
+        self._by_model = {model: pool for pool in pools.pools for model in pool.models}
+        self._by_model.setdefault(DEFAULT, pools.pools[0])
+        self._running: dict[str, Generation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def models(self) -> list[str]:
+        return [model for pool in self._pools.pools for model in pool.models]
+
+    def begin(self, ask: Ask) -> Generation:
+        """The generation that answers a call, begun or joined. Whoever asked says `leave` when it goes.
+
+        Raises:
+            UnknownModelError: no pool serves the model.
+            KeyConflictError: its key belongs to another prompt.
+        """
+        self._pool(ask.model)
+        running = self._running.get(ask.key) if ask.key else None
+        if running is not None:
+            _same(ask, running.ask.digest)
+            running.followers += 1
+            return running
+        made = Generation(ask)
+        made.followers = 1
+        if ask.key:
+            self._running[ask.key] = made
+        made.task = self._spawn(self._bring(made))
+        return made
+
+    def leave(self, generation: Generation) -> None:
+        """A caller goes. What nobody waits for is ended, unless its key will be asked for again and it is bought already."""
+        generation.followers -= 1
+        if generation.followers or generation.done or generation.task is None:
+            return
+        if generation.ask.key and generation.bought:
+            self._spawn(self._unattended(generation))
+        else:
+            generation.task.cancel()
+
+    async def close(self) -> None:
+        """End everything; what was said so far is in the journal."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def recover(self) -> None:
+        """Put into the archive what the journal has from before."""
+        for call in self._journal.book.calls.values():
+            if call.answer is not None:
+                self._spawn(self._keep(call))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _pool(self, model: str) -> Pool:
+        found = self._by_model.get(model)
+        if found is None:
+            raise UnknownModelError(f"no pool serves the model {model[:120]!r}; there are {', '.join(self.models)}")
+        return found
+
+    async def _unattended(self, generation: Generation) -> None:
+        await asyncio.sleep(self._pools.limits.unattended_s)
+        if not generation.followers and not generation.done and generation.task:
+            generation.task.cancel()
+
+    async def _keep(self, call: KnownCall) -> None:
+        if call.answer is not None:
+            await self._archive.put(call.key, call.digest, call.answer)
+            call.archived = True
+
+    async def _bring(self, generation: Generation) -> None:
+        ask, outcome = generation.ask, "answered"
+        try:
+            if ask.key and (kept := await self._known(ask)) is not None:
+                generation.finish(kept, "journal")
+                outcome = "known"
+            else:
+                async with self.ledger.reserved(ask, self._clock()):
+                    await self._buy(generation)
+                if ask.key and (call := self._journal.book.calls.get(ask.key)):
+                    self._spawn(self._keep(call))
+        except CallError as error:
+            generation.fail(error)
+            outcome = error.code
+        except asyncio.CancelledError:
+            generation.fail(ServerError("every caller went away, or the scheduler is stopping; ask again"))
+            outcome = "abandoned"
+            raise
+        except Exception:
+            _log.exception("call %s", ask.key or "without a key")
+            generation.fail(CallError("the scheduler failed on this call; its log says more"))
+            outcome = "internal_error"
+        finally:
+            self._metrics.calls.labels(ask.model, outcome).inc()
+            if ask.key and self._running.get(ask.key) is generation:
+                del self._running[ask.key]
+
+    async def _known(self, ask: Ask) -> dict[str, Any] | None:
+        """The answer that the key was given before."""
+        assert ask.key
+        call = self._journal.book.calls.get(ask.key)
+        if call is not None:
+            _same(ask, call.digest)
+            return call.answer
+        if ask.request in self._journal.book.requests:
+            return None  # whatever was answered since the request was opened is in the book
+        try:
+            kept = await self._archive.get(ask.key)
+        except ArchiveError as error:  # nobody knows whether it was bought
+            raise JournalError(f"{error}; ask again later") from error
+        if kept is None:
+            return None
+        _same(ask, str(kept.get("digest")))
+        answer = kept.get("answer")
+        return answer if isinstance(answer, dict) else None
+
+    async def _buy(self, generation: Generation) -> None:
+        """Ask servers until one has given the whole answer."""
+        ask, pool = generation.ask, self._pool(generation.ask.model)
+        purchase, until = Purchase(self._means, generation), self._until(ask)
+        try:
+            while True:
+                async with self._admission.place(pool.name, ask, until, purchase.failed_on) as place:
+                    self._metrics.queue_s.observe(place.waited_s)
+                    try:
+                        await purchase.attempt(place, place.server.config.model or self._named(ask.model))
+                        return
+                    except UpstreamError as error:
+                        _log.warning("call %s: %s", ask.key or "without a key", error)
+        finally:
+            purchase.abandon()
+
+    def _named(self, model: str) -> str:
+        return model if model in self.models else self._pools.pools[0].models[0]
+
+    def _until(self, ask: Ask) -> float | None:
+        """When the answer must be there, by the monotonic clock."""
+        left = [ask.wait_s] if ask.wait_s is not None else []
+        if ask.deadline is not None:
+            left.append((ask.deadline - self._clock()).total_seconds())
+        return time.monotonic() + min(left) if left else None
+
+
+def _same(ask: Ask, digest: str) -> None:
+    if ask.digest != digest:
+        raise KeyConflictError(
+            f"the call key {ask.key} belongs to another prompt (digest {digest[:12]}, now {ask.digest[:12]}): "
+            "one key is one call; count calls up, or take another key"
+        )

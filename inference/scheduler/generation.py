@@ -1,0 +1,99 @@
+"""An answer while it comes into being: one task writes it, any number of callers follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from inference.scheduler.errors import CallError, ServerError
+from inference.scheduler.wire import Ask, as_chunk
+
+
+class Generation:
+    """The answer to one call.
+
+    A keyed call has one generation, however many callers ask: the first begins it, the others join. Where what was said had
+    to be given up (`restart`), whoever has heard a part of it already is told so and asks again.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.task: asyncio.Task[None] | None = None
+        self.followers = 0
+        self.bought = False  # a server was asked
+        self.origin = "new"  # or "journal"
+        self.answer: dict[str, Any] | None = None
+        self._chunks: list[dict[str, Any]] = []
+        self._error: CallError | None = None
+        self._restarts = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def done(self) -> bool:
+        return self.answer is not None or self._error is not None
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """One more chunk of the answer."""
+        self._chunks.append(chunk)
+        self._tell()
+
+    def restart(self) -> None:
+        """Give up what was said."""
+        if self._chunks:
+            self._chunks = []
+            self._restarts += 1
+
+    def finish(self, answer: dict[str, Any], origin: str = "new") -> None:
+        """The answer is whole."""
+        self.answer, self.origin = answer, origin
+        if not self._chunks:
+            self._chunks.append(as_chunk({name: value for name, value in answer.items() if name != "usage"}))
+        self._tell()
+
+    def fail(self, error: CallError) -> None:
+        """There will be no answer."""
+        if not self.done:
+            self._error = error
+            self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def whole(self) -> Mapping[str, Any]:
+        """The answer, once it is whole.
+
+        Raises:
+            CallError: there is none.
+        """
+        while not self.done:
+            await self._changed.wait()
+        if self._error is not None:
+            raise self._error
+        assert self.answer is not None
+        return self.answer
+
+    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
+        """The answer's chunks, those that came before included.
+
+        Raises:
+            CallError: it ended without an answer, or what was yielded already was given up.
+        """
+        given, restarts = 0, self._restarts
+        while True:
+            if restarts != self._restarts:
+                if given:
+                    raise ServerError("the model server failed in mid-answer and the answer was begun anew; ask again")
+                restarts = self._restarts
+            while given < len(self._chunks):
+                given += 1
+                yield self._chunks[given - 1]
+                if restarts != self._restarts:
+                    break
+            else:
+                if self._error is not None:
+                    raise self._error
+                if self.answer is not None:
+                    return
+                await self._changed.wait()

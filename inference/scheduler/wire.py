@@ -1,0 +1,263 @@
+"""OpenAI's API as text: calls read, streamed chunks merged into answers, answers written again. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from inference.answers import PER_MESSAGE, tokens_of
+from inference.scheduler.errors import BadCallError
+
+CHAT, TEXT = "chat/completions", "completions"
+_OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing of the answer
+_JOINED = frozenset({"content", "text", "arguments", "refusal", "reasoning", "reasoning_content"})
+IMPOSSIBLE = 5  # times what was expected: a server that counts more than that counts wrongly
+IMAGE_TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One call, as its caller made it."""
+
+    path: str
+    body: Mapping[str, Any]
+    stream: bool = False
+    usage_wanted: bool = False
+    key: str | None = None
+    request: str | None = None
+    tenant: str = ""
+    wait_s: float | None = None  # how long its caller waits
+    deadline: datetime | None = None  # its request's
+    budget: int | None = None  # its request's
+    traceparent: str | None = None
+    prompt: str = field(default="", repr=False)
+    prompt_tokens: int = 0  # estimated
+    max_tokens: int = 0
+    digest: str = ""
+
+    @property
+    def model(self) -> str:
+        return str(self.body.get("model") or "")
+
+    @property
+    def tokens(self) -> int:
+        """What it may cost at most."""
+        return self.prompt_tokens + self.max_tokens
+
+
+def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: int) -> Ask:
+    """The call in a request's body and `Torpor-` headers.
+
+    Raises:
+        BadCallError: naming the field and what would be right.
+    """
+    try:
+        given = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadCallError(f"the body is no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise BadCallError(f"the body must be a JSON object, got {type(given).__name__}")
+    prompt, tokens = _chat_prompt(given) if path == CHAT else _text_prompt(given)
+    key, most = headers.get("Torpor-Call"), _max_tokens(given, default_max_tokens)
+    if key and given.get("n", 1) != 1:
+        raise BadCallError("a call with a key (Torpor-Call) has one answer: leave `n` out, or send n=1")
+    options = given.get("stream_options")
+    body = {name: value for name, value in given.items() if name not in _OURS}
+    if (key or headers.get("Torpor-Request")) and not {"max_tokens", "max_completion_tokens"} & body.keys():
+        body["max_tokens"] = most  # what a budget is reserved for must be a bound
+    return Ask(
+        path=path,
+        body=body,
+        stream=given.get("stream") is True,
+        usage_wanted=isinstance(options, dict) and options.get("include_usage") is True,
+        key=key,
+        request=headers.get("Torpor-Request") or (key.partition("/")[0] if key else None),
+        tenant=headers.get("Torpor-Tenant") or headers.get("Torpor-Request") or "",
+        wait_s=_number(headers, "Torpor-Wait"),
+        deadline=_moment(headers, "Torpor-Deadline"),
+        budget=int(_number(headers, "Torpor-Budget") or 0) or None,
+        traceparent=headers.get("traceparent"),
+        prompt=prompt,
+        prompt_tokens=tokens,
+        max_tokens=most * max(1, int(given.get("n", 1))),
+        digest=hashlib.sha256(f"{path}\n{json.dumps(body, sort_keys=True)}".encode()).hexdigest(),
+    )
+
+
+def _chat_prompt(given: Mapping[str, Any]) -> tuple[str, int]:
+    said = given.get("messages")
+    if not isinstance(said, list) or not said or not all(isinstance(message, dict) for message in said):
+        raise BadCallError("`messages` must be a list of at least one message like {'role': 'user', 'content': '...'}")
+    texts, tokens = [], 0
+    for number, message in enumerate(said):
+        content = message.get("content")
+        if not isinstance(message.get("role"), str) or not isinstance(content, str | list | None):
+            raise BadCallError(f"`messages[{number}]` needs a `role` and a `content`, which is a text or a list of parts")
+        parts = content if isinstance(content, list) else [{"text": content or ""}]
+        texts.append("".join(str(part.get("text", "")) for part in parts if isinstance(part, dict)))
+        images = sum(isinstance(part, dict) and "text" not in part for part in parts)
+        calls = json.dumps(message["tool_calls"]) if message.get("tool_calls") else ""
+        tokens += tokens_of(texts[-1] + calls) + PER_MESSAGE + images * IMAGE_TOKENS
+    return "\n".join(texts), tokens + (tokens_of(json.dumps(given["tools"])) if given.get("tools") else 0)
+
+
+def _text_prompt(given: Mapping[str, Any]) -> tuple[str, int]:
+    prompt = given.get("prompt")
+    if isinstance(prompt, str):
+        return prompt, tokens_of(prompt)
+    if isinstance(prompt, list) and prompt and all(type(token) is int for token in prompt):
+        return json.dumps(prompt), len(prompt)
+    raise BadCallError("`prompt` must be one text, or one list of tokens")
+
+
+def _max_tokens(given: Mapping[str, Any], default: int) -> int:
+    for name in ("max_completion_tokens", "max_tokens"):
+        most = given.get(name)
+        if most is not None:
+            if type(most) is not int or most < 1:
+                raise BadCallError(f"`{name}` must be a whole number of at least 1, got {str(most)[:40]!r}")
+            return most
+    if type(given.get("n", 1)) is not int or given.get("n", 1) < 1:
+        raise BadCallError("`n` must be a whole number of at least 1")
+    return default
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    value = headers.get(name)
+    if not value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e12:
+        raise BadCallError(f"the header {name} must be a number, got {value[:40]!r}")
+    return number
+
+
+def _moment(headers: Mapping[str, str], name: str) -> datetime | None:
+    value = headers.get(name)
+    try:
+        moment = datetime.fromisoformat(value) if value else None
+    except ValueError:
+        moment = None
+    if value and (moment is None or moment.tzinfo is None):
+        raise BadCallError(f"the header {name} must be a time like 2026-01-31T12:00:00+00:00, got {value[:40]!r}")
+    return moment
+
+
+def text_of(chunk: Mapping[str, Any]) -> str:
+    """What a chunk adds to the first choice's text."""
+    for choice in chunk.get("choices") or ():
+        if choice.get("index", 0) == 0:
+            return str((choice.get("delta") or {}).get("content") or choice.get("text") or "")
+    return ""
+
+
+def says(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk says anything at all, a call of a tool for instance."""
+    deltas = [choice.get("delta") or {"text": choice.get("text")} for choice in chunk.get("choices") or ()]
+    return any(value for delta in deltas for name, value in delta.items() if name != "role")
+
+
+def as_chunk(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole answer as the one chunk of a stream that says it all."""
+    choices = []
+    for choice in whole.get("choices") or ():
+        said = {name: value for name, value in choice.items() if name != "message"}
+        choices.append({**said, **({"delta": choice["message"]} if isinstance(choice.get("message"), dict) else {})})
+    kind = "chat.completion.chunk" if any("delta" in choice for choice in choices) else "text_completion"
+    return {**whole, "object": kind, "choices": choices}
+
+
+class Assembly:
+    """An answer that is put together from its chunks."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._head = path, dict[str, Any]()
+        self._choices: dict[int, dict[str, Any]] = {}
+        self.usage: Any = None
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
+        """Take one more chunk."""
+        self.usage = chunk.get("usage") or self.usage
+        self._head.update({n: chunk[n] for n in ("id", "created", "model", "system_fingerprint") if chunk.get(n)})
+        for choice in chunk.get("choices") or ():
+            kept = self._choices.setdefault(choice.get("index", 0), {"said": {}, "finish_reason": None})
+            merge(kept["said"], choice.get("delta") or {"text": choice.get("text") or ""})
+            kept["finish_reason"] = choice.get("finish_reason") or kept["finish_reason"]
+            if choice.get("logprobs"):
+                merge(kept.setdefault("logprobs", {}), choice["logprobs"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has come to its end."""
+        return bool(self._choices) and all(choice["finish_reason"] for choice in self._choices.values())
+
+    @property
+    def text(self) -> str:
+        """What the first choice says so far."""
+        said = self._choices.get(0, {}).get("said", {})
+        return str(said.get("content") or said.get("text") or "")
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one text and nothing else so far, which could be gone on with."""
+        said = [choice["said"] for choice in self._choices.values()]
+        return len(said) <= 1 and not any(set(one) - {"content", "text", "role"} for one in said if any(one.values()))
+
+    def answer(self) -> dict[str, Any]:
+        """The whole answer."""
+        choices = []
+        for index, kept in sorted(self._choices.items()):
+            choice = {"index": index, "finish_reason": kept["finish_reason"]}
+            if "logprobs" in kept:
+                choice["logprobs"] = kept["logprobs"]
+            said = {"role": "assistant", "content": None, **kept["said"]}
+            choices.append(
+                {**choice, **({"message": said} if self._path == CHAT else {"text": kept["said"].get("text", "")})}
+            )
+        kind = "chat.completion" if self._path == CHAT else "text_completion"
+        return {"object": kind, **self._head, "choices": choices}
+
+
+def merge(into: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    """Add a delta: texts grow, lists of numbered parts (tool calls) grow by number, the rest is replaced."""
+    for name, value in delta.items():
+        known = into.get(name)
+        if isinstance(value, str) and isinstance(known, str) and name in _JOINED:
+            into[name] = known + value
+        elif isinstance(value, dict) and isinstance(known, dict):
+            merge(known, value)
+        elif isinstance(value, list) and value and all(isinstance(one, dict) and "index" in one for one in value):
+            parts = into.setdefault(name, []) if isinstance(known, list | None) else []
+            for one in value:
+                place = next((part for part in parts if part.get("index") == one["index"]), None)
+                parts.append(dict(one)) if place is None else merge(place, one)
+            into[name] = parts
+        elif isinstance(value, list) and isinstance(known, list):
+            into[name] = known + value
+        elif value is not None or known is None:
+            into[name] = value
+
+
+def counted(usage: Any, prompt: int, text: str, most: int) -> tuple[int, int, bool]:
+    """Prompt and completion tokens as the server says, or estimated (True) where it says nothing or nonsense."""
+    asked, answered = (
+        (usage.get("prompt_tokens"), usage.get("completion_tokens")) if isinstance(usage, dict) else (None, None)
+    )
+    if type(asked) is int and type(answered) is int:
+        sound = 0 < asked <= IMPOSSIBLE * prompt + 1000 and bool(text) <= answered <= IMPOSSIBLE * most + 1000
+        if sound:
+            return asked, answered, False
+    return prompt, tokens_of(text), True
+
+
+def sse(data: Mapping[str, Any] | str) -> bytes:
+    """One server-sent event."""
+    said = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return b"data: " + said.encode("utf-8", "replace") + b"\n\n"

@@ -1,0 +1,152 @@
+"""A call with a key is bought once, whoever asks how often, and whoever dies."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from inference.testing import FakeServer, Scripted
+from tests.inference.scheduler.conftest import KEY, REQUEST, Running, body, pools_of, scheduler, server_of, until
+
+
+async def test_a_thousand_duplicates_cost_one_generation_each(server: FakeServer, one: Running) -> None:
+    server.tokens_per_second = 200
+    said = await asyncio.gather(*(one.text(body(), Torpor_Call=KEY) for _ in range(1000)))
+    assert len(set(said)) == 1
+    assert len(server.calls) == 1
+    assert await one.text(body(), Torpor_Call=KEY) == said[0]
+    state = await one.get("state")
+    assert (state["call_keys"], state["generations"], state["tokens_twice"], len(server.calls)) == (1, 1, 0, 1)
+
+
+async def test_joiners_stream_what_was_said_before_and_what_comes(server: FakeServer, one: Running) -> None:
+    server.tokens_per_second = 100
+    first = asyncio.create_task(one.streamed(body(), Torpor_Call=KEY))
+    await until(lambda: server.calls and server.calls[0].tokens >= 5)
+    second = await one.streamed(body(), Torpor_Call=KEY)
+    texts = ["".join(c["choices"][0].get("delta", {}).get("content") or "" for c in s) for s in (await first, second)]
+    assert texts[0] == texts[1] == await one.text(body(), Torpor_Call=KEY)
+    assert len(server.calls) == 1
+
+
+async def test_the_same_key_with_another_prompt_is_refused(server: FakeServer, one: Running) -> None:
+    await one.text(body(), Torpor_Call=KEY)
+    status, answer = await one.ask(body("Why do bears?"), Torpor_Call=KEY)
+    assert (status, answer["error"]["code"]) == (409, "call_key_conflict")
+    assert "belongs to another prompt" in answer["error"]["message"]
+    assert len(server.calls) == 1
+
+
+async def test_answers_outlive_the_scheduler_and_its_journal(server: FakeServer, tmp_path: Path) -> None:
+    pools = pools_of(server_of(server))
+    async with scheduler(pools, tmp_path) as first:
+        said = await first.text(body(), Torpor_Call=KEY)
+    async with scheduler(pools, tmp_path) as second:  # from the journal
+        assert await second.text(body(), Torpor_Call=KEY) == said
+        await second.http.delete(f"{second.url}/requests/{REQUEST}")
+        await until(lambda: _closed(second))
+    (tmp_path / "journal/journal.jsonl").unlink()
+    async with scheduler(pools, tmp_path) as third:  # from the store
+        assert await third.text(body(), Torpor_Call=KEY) == said
+        status, answer = await third.ask(body("another"), Torpor_Call=KEY)
+        assert (status, answer["error"]["code"]) == (409, "call_key_conflict")
+    assert len(server.calls) == 1
+
+
+async def _closed(running: Running) -> bool:
+    return bool((await running.get("state"))["open_requests"] == 0)
+
+
+async def test_an_answer_whose_caller_vanished_is_there_for_its_redelivery(server: FakeServer, one: Running) -> None:
+    server.tokens_per_second = 100
+    asked = asyncio.create_task(one.text(body(), Torpor_Call=KEY))
+    await until(lambda: server.calls and server.calls[0].tokens >= 3)
+    asked.cancel()
+    await until(lambda: server.calls[0].tokens == 20)
+    assert await one.text(body(), Torpor_Call=KEY)
+    assert len(server.calls) == 1 and not server.calls[0].aborted
+
+
+async def test_a_caller_without_a_key_that_goes_away_frees_its_slot(server: FakeServer, one: Running) -> None:
+    server.tokens_per_second = 50
+    asked = asyncio.create_task(one.text(body(max_tokens=500)))
+    await until(lambda: server.calls and server.calls[0].tokens >= 3)
+    asked.cancel()
+    await until(lambda: server.calls[0].aborted and server.running == 0)
+    await until(lambda: _in_flight(one, 0))
+    assert server.calls[0].tokens < 100
+
+
+async def _in_flight(running: Running, number: int) -> bool:
+    return bool((await running.get("state"))["servers"][0]["in_flight"] == number)
+
+
+async def test_what_waits_in_the_queue_and_is_wanted_no_more_is_not_bought(server: FakeServer, tmp_path: Path) -> None:
+    server.tokens_per_second = 40
+    async with scheduler(pools_of(server_of(server, slots=1)), tmp_path) as one:
+        running = asyncio.create_task(one.text(body("first")))
+        await until(lambda: server.calls)
+        waiting = asyncio.create_task(one.text(body("second"), Torpor_Call=KEY))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await running
+        await until(lambda: _in_flight(one, 0))
+        assert [call.prompt for call in server.calls] == ["first"]
+
+
+@pytest.mark.parametrize("schema", [False, True])
+async def test_a_server_that_breaks_off_is_gone_on_with_where_it_can(
+    server: FakeServer, tmp_path: Path, schema: bool
+) -> None:
+    text = '{"names": ["a", "b", "c"], "count": 3, "told": "a sentence that is long enough to be broken"}'
+    server.script += [Scripted(text=text, drop=True), Scripted(text=text)]
+    shape = {"response_format": {"type": "json_schema", "json_schema": {"name": "S", "schema": {"type": "object"}}}}
+    server.echoes = schema
+    kind = "llama.cpp" if schema else "vllm"
+    async with scheduler(pools_of(server_of(server, kind=kind)), tmp_path) as one:
+        said = await one.text(body(**(shape if schema else {}), max_tokens=60), Torpor_Call=KEY)
+        account = (await one.get(f"requests/{REQUEST}"))["calls"][0]
+    assert said == text
+    assert (account["generations"], account["tokens_twice"]) == (2, 0)
+    assert server.calls[1].prefix == text[: len(server.calls[1].prefix)] != ""
+
+
+async def test_where_a_server_cannot_go_on_the_ledger_says_what_was_bought_twice(server: FakeServer, tmp_path: Path) -> None:
+    server.script += [Scripted(text="one two three four five six", drop=True), Scripted(text="one two three four five six")]
+    async with scheduler(pools_of(server_of(server, kind="openai")), tmp_path) as one:
+        status, answer = await one.ask(body(), Torpor_Call=KEY)
+        account = (await one.get(f"requests/{REQUEST}"))["calls"][0]
+        twice = await one.metric('tokens_twice_total{server="one"}')
+    half = server.calls[0].tokens - 1
+    assert answer["choices"][0]["message"]["content"] == "one two three four five six"
+    assert answer["torpor"]["tokens_twice"] == account["tokens_twice"] == twice == half
+    assert answer["usage"]["completion_tokens"] == 9
+    assert answer["torpor"]["bought_tokens"] == 2 * answer["usage"]["prompt_tokens"] + 9 + half
+
+
+async def test_a_stream_whose_answer_was_begun_anew_says_so_and_is_whole_when_asked_again(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.script += [Scripted(text="one two three four five six", drop=True), Scripted(text="seven")]
+    server.tokens_per_second = 50
+    async with scheduler(pools_of(server_of(server, kind="openai")), tmp_path) as one:
+        said = await one.streamed(body(), Torpor_Call=KEY)
+        assert "begun anew; ask again" in said[-1]["error"]["message"]
+        assert await one.text(body(), Torpor_Call=KEY) == "seven"
+    assert len(server.calls) == 2
+
+
+async def test_the_key_of_one_call_needs_one_answer(one: Running) -> None:
+    status, answer = await one.ask(body(n=2), Torpor_Call=KEY)
+    assert status == 400 and "n=1" in answer["error"]["message"]
+
+
+async def test_a_client_that_hangs_up_while_it_streams_ends_nobody_elses_stream(server: FakeServer, one: Running) -> None:
+    server.tokens_per_second = 60
+    sent = {**body(), "stream": True}
+    headers = {"Torpor-Call": KEY}
+    other = asyncio.create_task(one.streamed(body(), Torpor_Call=KEY))
+    async with aiohttp.ClientSession() as http, http.post(f"{one.url}/v1/chat/completions", json=sent, headers=headers) as a:
+        await a.content.readany()
+    assert "error" not in (await other)[-1]
