@@ -199,6 +199,7 @@ class Admission:
             return
         queue.take(call, granted=True)
         server.outstanding += 1
+        server.granted += 1
         server.prefixes.add(call.blocks)
         call.place.set_result(Place(server, server.breaker.enter()))
 

@@ -15,7 +15,7 @@ from inference.scheduler.upstream import Upstream
 from schemas.platform import BreakerChanged
 
 _MOST = 1000  # that wait while the broker is away; older ones are dropped then
-_PAUSE_S = 5.0
+_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 

@@ -108,7 +108,7 @@ class Book:
     def _delta(self, record: Mapping[str, Any]) -> None:
         call = self.calls[record["k"]]
         call.parts.append(record["c"])
-        call.tokens += 1
+        call.tokens += record.get("n", 1)
         self.requests[call.request].tell()
 
     def _anew(self, record: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from inference.scheduler.errors import RefusedError, ServerError
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
 from inference.scheduler.metrics import Metrics
-from inference.scheduler.prefix import Echo, Going, going_on, without
+from inference.scheduler.prefix import going_on
 from inference.scheduler.servers import ModelServer
 from inference.scheduler.upstream import BusyError, UnreachedError, Upstream, UpstreamError
 from inference.scheduler.wire import CHAT, Assembly, counted, says, text_of
@@ -90,19 +90,19 @@ class Purchase:
 
     async def _asked(self, server: ModelServer, model: str) -> None:
         ask, going = self.generation.ask, self._going(server, model)
-        body = {**(going.body if going else ask.body), "model": model}
+        body = {**(going or ask.body), "model": model}
         self.model, self.generation.bought = model, True
         begin = {"t": "begin", "r": ask.request, "g": ask.digest, "s": model, "p": ask.prompt_tokens}
         self._write(begin)
         if ask.key:
             self.means.metrics.generations.labels(server.name).inc()
-        echo, before, begun, first = Echo(going.echo if going else ""), self.text, time.monotonic(), 0.0
+        before, begun, first = self.text, time.monotonic(), 0.0
         kept = self.kept
         headers = {"X-Request-Id": ask.key} if ask.key else {}
         headers |= {"traceparent": ask.traceparent} if ask.traceparent else {}
         async for chunk in self.means.upstream.stream(server.config, ask.path, body, headers):
             first = first or time.monotonic() - begun
-            self._take(chunk, echo)
+            self._take(chunk, kept)
         if not self.assembly.finished:
             raise ServerError(f"{server.name} ended its answer without saying why")
         said = self.text[len(before) :]
@@ -112,17 +112,17 @@ class Purchase:
         self.means.metrics.first_token_s.labels(server.name).observe(first)
         self._finish(server, asked, asked - kept if going else asked, kept + answered, estimated)
 
-    def _take(self, chunk: dict[str, Any], echo: Echo) -> None:
-        text = text_of(chunk)
-        new = echo.rest(text)
-        if new != text:
-            chunk, text = without(chunk, new), new
-        if text or says(chunk):
-            self.kept += 1
-            self._write({"t": "delta", "c": text})
+    def _take(self, chunk: dict[str, Any], before: int) -> None:
+        """One more chunk of an attempt that began with `before` tokens kept; a server under load puts several into one."""
+        if says(chunk):
+            usage = chunk.get("usage")
+            counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
+            tokens = max(1, before + counted - self.kept) if type(counted) is int and counted < 1_000_000 else 1
+            self.kept += tokens
+            self._write({"t": "delta", "c": text_of(chunk), **({"n": tokens} if tokens > 1 else {})})
         self._said(chunk)
 
-    def _going(self, server: ModelServer, model: str) -> Going | None:
+    def _going(self, server: ModelServer, model: str) -> dict[str, Any] | None:
         """How to go on with what was said; what cannot be gone on with is given up."""
         if not self.kept:
             return None

@@ -64,6 +64,9 @@ class Candidate(Protocol):
     def outstanding(self) -> int: ...
 
     @property
+    def granted(self) -> int: ...
+
+    @property
     def slots(self) -> int: ...
 
 
@@ -72,7 +75,7 @@ C = TypeVar("C", bound=Candidate)
 
 def choose(candidates: Sequence[C], prompt: Sequence[bytes]) -> C:
     """The server for a call, of those that have room (one at least)."""
-    idlest = min(candidates, key=_load)
+    idlest = min(candidates, key=lambda one: (_load(one), one.granted))
     if len(candidates) == 1 or not prompt:
         return idlest
     closest = max(candidates, key=lambda one: (one.prefixes.common(prompt), -_load(one)))

@@ -56,6 +56,7 @@ class ModelServer:
     prefixes: Prefixes = field(default_factory=Prefixes)
     pace: Pace = field(default_factory=Pace)
     outstanding: int = 0
+    granted: int = 0  # calls so far
     paused_until: float = 0.0  # by the monotonic clock: it said when it wants to be asked again
     waiting: int = 0  # what it says itself
     running: int = 0

@@ -82,7 +82,8 @@ class Upstream:
             UpstreamError: the server failed.
             RefusedError: it declined the call, as every other server would.
         """
-        sent = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        options = {"include_usage": True} | ({"continuous_usage_stats": True} if server.kind == "vllm" else {})
+        sent = {**body, "stream": True, "stream_options": options}
         ended = False
         async with self._asked(server, "POST", path, sent, headers) as answer:
             if answer.status != 200:
@@ -124,6 +125,8 @@ class Upstream:
         headers = {"Accept": "text/event-stream", **given}
         if key := server.key(self._environ):
             headers["Authorization"] = f"Bearer {key}"
+        if server.kind == "llama.cpp":  # it closes kept connections without saying so
+            headers["Connection"] = "close"
         url = f"{server.url.rstrip('/')}/{path}"
         try:
             asked = self.http.request(method, url, json=body, headers=headers, allow_redirects=False)

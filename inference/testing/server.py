@@ -54,8 +54,7 @@ class Call:
 class FakeServer:
     """An OpenAI-compatible server on a thread; `script` is used up first, then `otherwise` holds for every call.
 
-    Its answer depends on the prompt alone, and it goes on with an assistant's message that comes last, as vLLM does when it
-    is asked to and llama.cpp does of itself (which repeats it under a schema: `echoes`).
+    Its answer depends on the prompt alone, and it goes on with an assistant's message that comes last, as real ones do.
     """
 
     def __init__(
@@ -65,9 +64,10 @@ class FakeServer:
         self.otherwise = Scripted()
         self.calls: list[Call] = []
         self.record: Path | None = None  # a file that outlives a kill: one line of JSON per call
-        self.tokens_per_second, self.context, self.name, self.echoes = tokens_per_second, context, NAME, False
+        self.tokens_per_second, self.context, self.name = tokens_per_second, context, NAME
         self.slots, self.most = threading.BoundedSemaphore(slots or 10_000), 0
         self.running = self.waiting = 0
+        self.dead = False
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._http = _Http((host, port), type("Handler", (_Handler,), {"fake": self}))
 
@@ -80,7 +80,13 @@ class FakeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.dead:
+            self.die()
+
+    def die(self) -> None:
+        """Break every connection and take none, as a killed process does."""
         self._stopping.set()
+        self.dead = True
         self._http.shutdown()
         self._http.server_close()
 
@@ -109,7 +115,7 @@ class FakeServer:
 
     def pieces(self, chosen: Scripted, call: Call) -> Iterator[str]:
         """The answer's text, a token at a time, at the server's pace, once one of its slots is free."""
-        text = (chosen.text or "")[len(call.prefix) if not (self.echoes and call.schema) else 0 :]
+        text = (chosen.text or "")[len(call.prefix) :]
         self.waiting += 1
         with self.slots:
             with self._lock:
@@ -120,6 +126,8 @@ class FakeServer:
                 self._stopping.wait(chosen.delay_s)
                 for start in range(0, len(text), BYTES_PER_TOKEN):
                     self._pause()
+                    if self.dead:
+                        raise BrokenPipeError
                     call.tokens += 1
                     yield text[start : start + BYTES_PER_TOKEN]
             finally:

@@ -102,7 +102,6 @@ async def test_a_server_that_breaks_off_is_gone_on_with_where_it_can(
     text = '{"names": ["a", "b", "c"], "count": 3, "told": "a sentence that is long enough to be broken"}'
     server.script += [Scripted(text=text, drop=True), Scripted(text=text)]
     shape = {"response_format": {"type": "json_schema", "json_schema": {"name": "S", "schema": {"type": "object"}}}}
-    server.echoes = schema
     kind = "llama.cpp" if schema else "vllm"
     async with scheduler(pools_of(server_of(server, kind=kind)), tmp_path) as one:
         said = await one.text(body(**(shape if schema else {}), max_tokens=60), Torpor_Call=KEY)
@@ -115,7 +114,7 @@ async def test_a_server_that_breaks_off_is_gone_on_with_where_it_can(
 async def test_where_a_server_cannot_go_on_the_ledger_says_what_was_bought_twice(server: FakeServer, tmp_path: Path) -> None:
     server.script += [Scripted(text="one two three four five six", drop=True), Scripted(text="one two three four five six")]
     async with scheduler(pools_of(server_of(server, kind="openai")), tmp_path) as one:
-        status, answer = await one.ask(body(), Torpor_Call=KEY)
+        _, answer = await one.ask(body(), Torpor_Call=KEY)
         account = (await one.get(f"requests/{REQUEST}"))["calls"][0]
         twice = await one.metric('tokens_twice_total{server="one"}')
     half = server.calls[0].tokens - 1

@@ -1,0 +1,135 @@
+"""A request's budget holds across all its calls, whoever makes them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from inference.testing import FakeServer, Scripted
+from tests.inference.scheduler.conftest import REQUEST, Running, body, pools_of, scheduler, server_of
+
+SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+async def _open(one: Running, request: str = REQUEST, budget: int | None = 400) -> int:
+    terms = {"budget_tokens": budget, "deadline": SOON}
+    async with one.http.put(f"{one.url}/requests/{request}", json=terms) as answer:
+        return answer.status
+
+
+async def test_fifty_calls_at_once_spend_no_more_than_there_is(server: FakeServer, one: Running) -> None:
+    server.otherwise = Scripted(delay_s=0.05)
+    assert await _open(one) == 201
+    calls = (
+        one.ask(body("hello", max_tokens=40), Torpor_Request=REQUEST, Torpor_Call=f"{REQUEST}/x#{n}") for n in range(50)
+    )
+    answers = await asyncio.gather(*calls)
+    good = [answer for status, answer in answers if status == 200]
+    refused = [answer["error"]["code"] for status, answer in answers if status != 200]
+    account = await one.get(f"requests/{REQUEST}")
+    assert set(refused) == {"budget_exceeded"} and len(good) == len(server.calls)
+    assert account["spent_tokens"] == sum(answer["usage"]["total_tokens"] for answer in good) <= 400
+    assert 400 - account["spent_tokens"] < 60  # what would have fitted was bought
+    assert account["reserved_tokens"] == 0
+
+
+async def test_a_call_waits_for_what_calls_beside_it_hold_back_and_may_not_spend(server: FakeServer, one: Running) -> None:
+    server.otherwise = Scripted(text="yes", delay_s=0.1)
+    await _open(one, budget=250)
+    calls = (one.ask(body(max_tokens=150), Torpor_Request=REQUEST) for _ in range(3))
+    assert [status for status, _ in await asyncio.gather(*calls)] == [200] * 3  # 1 token each in the end
+
+
+async def test_the_refusal_says_what_is_left_and_what_to_do(one: Running) -> None:
+    await _open(one, budget=50)
+    status, answer = await one.ask(body(max_tokens=300), Torpor_Request=REQUEST)
+    assert (status, answer["error"]["code"]) == (402, "budget_exceeded")
+    assert "50 of 50 are left" in answer["error"]["message"] and "fewer max_tokens" in answer["error"]["message"]
+
+
+async def test_an_unknown_request_is_opened_at_first_sight_by_what_its_event_said(one: Running) -> None:
+    headers = {"Torpor_Request": REQUEST, "Torpor_Budget": "100", "Torpor_Deadline": SOON}
+    assert (await one.ask(body(), **headers))[0] == 200
+    assert (await one.ask(body(max_tokens=90), **headers))[0] == 402
+    account = await one.get(f"requests/{REQUEST}")
+    assert account["budget_tokens"] == 100 and account["deadline"] == SOON
+
+
+async def test_what_the_gateway_opened_holds_against_what_an_event_says(one: Running) -> None:
+    await _open(one, budget=60)
+    assert (await one.ask(body(max_tokens=90), Torpor_Request=REQUEST, Torpor_Budget="100000"))[0] == 402
+
+
+async def test_a_call_that_names_no_max_tokens_gets_a_bound_where_a_budget_counts(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    async with scheduler(pools_of(server_of(server), limits={"max_tokens": 33}), tmp_path) as one:
+        sent = {name: value for name, value in body().items() if name != "max_tokens"}
+        _, answer = await one.ask(sent, Torpor_Request=REQUEST)
+        assert answer["usage"]["completion_tokens"] <= 33
+
+
+async def test_spending_outlives_the_scheduler(server: FakeServer, tmp_path: Path) -> None:
+    pools = pools_of(server_of(server))
+    async with scheduler(pools, tmp_path) as first:
+        await _open(first, budget=100)
+        await first.ask(body(), Torpor_Request=REQUEST)
+        spent = (await first.get(f"requests/{REQUEST}"))["spent_tokens"]
+    async with scheduler(pools, tmp_path) as second:
+        account = await second.get(f"requests/{REQUEST}")
+        assert (account["spent_tokens"], account["budget_tokens"]) == (spent, 100) and spent > 20
+
+
+async def test_beyond_the_backlog_requests_are_not_admitted_and_those_that_are_go_on(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    async with scheduler(pools_of(server_of(server), limits={"open_requests": 2}), tmp_path) as one:
+        assert [await _open(one, f"r{n}") for n in range(2)] == [201, 201]
+        async with one.http.put(f"{one.url}/requests/r2", json={"budget_tokens": 1, "deadline": SOON}) as answer:
+            assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0
+            assert (await answer.json())["error"]["code"] == "backlog_full"
+        assert await _open(one, "r1") == 201  # it is open already
+        assert (await one.ask(body(), Torpor_Request="r3", Torpor_Budget="1000"))[0] == 200  # its event is under way
+        for name in ("r0", "r1", "r3"):
+            await one.http.delete(f"{one.url}/requests/{name}")
+        assert await _open(one, "r2") == 201
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"deadline": "soon"}',
+        '{"deadline": "2026-01-01T00:00:00"}',
+        '{"budget_tokens": -1, "deadline": "2026-01-01T00:00:00Z"}',
+    ],
+)
+async def test_terms_that_are_none_are_refused(one: Running, terms: str) -> None:
+    async with one.http.put(f"{one.url}/requests/r", data=terms) as answer:
+        assert answer.status == 400 and "budget_tokens" in (await answer.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, {}, "many", {"prompt_tokens": -5, "completion_tokens": 1}, {"prompt_tokens": 10**9, "completion_tokens": 1}],
+)
+async def test_missing_or_impossible_usage_is_estimated_and_said(server: FakeServer, one: Running, usage: object) -> None:
+    server.script.append(Scripted(text="some words in an answer", usage=usage))
+    await _open(one)
+    _, answer = await one.ask(body("hello there"), Torpor_Request=REQUEST)
+    assert answer["torpor"]["estimated"] is True
+    assert 5 <= answer["usage"]["completion_tokens"] <= 10 and 5 <= answer["usage"]["prompt_tokens"] <= 20
+    assert (await one.get(f"requests/{REQUEST}"))["spent_tokens"] == answer["usage"]["total_tokens"]
+
+
+async def test_tokens_have_the_servers_price(server: FakeServer, tmp_path: Path) -> None:
+    price = {"input": 1.0, "output": 2.0, "currency": "EUR"}
+    async with scheduler(pools_of(server_of(server, price=price)), tmp_path) as one:
+        _, answer = await one.ask(body())
+        usage = answer["usage"]
+        cost = (usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6
+        assert (answer["torpor"]["cost"], answer["torpor"]["currency"]) == (pytest.approx(cost), "EUR")
+        assert await one.metric('cost_total{currency="EUR",server="one"}') == pytest.approx(cost)
