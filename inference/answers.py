@@ -49,19 +49,19 @@ def tokens_of(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def usage(raw: Mapping[str, Any], prompt: int, max_tokens: int) -> tuple[int, int, bool]:
+def counted(usage: object, prompt: int, text: str, most: int) -> tuple[int, int, bool]:
     """Prompt and completion tokens as the server says, or estimated (True) where it says nothing or nonsense."""
-    said = raw.get("usage")
-    text = _text(raw)
-    asked, answered = (said.get("prompt_tokens"), said.get("completion_tokens")) if isinstance(said, dict) else (None, None)
+    asked, answered = (
+        (usage.get("prompt_tokens"), usage.get("completion_tokens")) if isinstance(usage, dict) else (None, None)
+    )
     if (
         type(asked) is int
         and type(answered) is int
         and 0 < asked <= IMPOSSIBLE * prompt + 1000
-        and bool(text) <= answered <= IMPOSSIBLE * max_tokens + 1000
+        and bool(text) <= answered <= IMPOSSIBLE * most + 1000
     ):
         return asked, answered, False
-    return prompt, tokens_of(text) or max_tokens, True
+    return prompt, tokens_of(text), True
 
 
 def reply(raw: Mapping[str, Any], call: str) -> Reply:
@@ -73,7 +73,7 @@ def reply(raw: Mapping[str, Any], call: str) -> Reply:
     choices = raw.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ModelAnswerError(f"call {call}: the answer has no choices, only {sorted(raw)}")
-    text, reason = _text(raw), choices[0].get("finish_reason")
+    text, reason = text_of(raw), choices[0].get("finish_reason")
     if not text.strip():
         message = choices[0].get("message")
         refused = message.get("refusal") if isinstance(message, dict) else None
@@ -82,7 +82,8 @@ def reply(raw: Mapping[str, Any], call: str) -> Reply:
     return Reply(text, cut=reason == "length")
 
 
-def _text(raw: Mapping[str, Any]) -> str:
+def text_of(raw: Mapping[str, Any]) -> str:
+    """What the first choice of a chat completion says."""
     try:
         content = raw["choices"][0]["message"]["content"]
     except (LookupError, TypeError):

@@ -1,10 +1,11 @@
-"""What `ctx.llm` is: a model behind an OpenAI-compatible server, with the step's call keys, time and tokens kept.
+"""What `ctx.llm` is: a model behind the scheduler, each call with the step's key, its time and its request's budget.
 
     client = from_environment(os.environ)
     llm = client.for_step(key="<request>/research/1.0", deadline=..., budget_tokens=20_000, time_limit_s=60, ...)
     plan = await llm.answer(Plan, "Which questions ...?")
 
-A call is tried again only where nothing was bought: the server refused the connection, or answered 429 or 503.
+Budgets, breakers and waiting are the scheduler's. A call is tried again only where nothing was bought: the scheduler refused
+the connection, or answered 429 or 503.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from inference import answers, tracing
-from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
+from inference.accounts import Accounts
+from inference.errors import InferenceError, ModelAnswerError, ModelUnavailableError, OutOfTimeError
 from inference.transport import NothingBoughtError, Transport
 
 T = TypeVar("T", bound=BaseModel)
@@ -31,16 +32,19 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 CONNECTIONS_TRIED = 7  # about 12 s, for a server that is being started again
 SHARE_OF_STEP = 0.95  # a call ends before its step does, so that the step can still say why
+MARGIN_S = 0.25  # the scheduler refuses a little before its caller hangs up
 
 
 @dataclass
 class Usage:
-    """What a step bought, in tokens; `estimated` when a server's own figures were missing or impossible."""
+    """What a step's answers cost, in tokens and money; `estimated` when a server's figures were missing or impossible."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
     estimated: bool = False
+    cost: float = 0.0
+    currency: str = ""
 
     @property
     def tokens(self) -> int:
@@ -58,16 +62,21 @@ class Client:
 
     def __post_init__(self) -> None:
         self.transport = Transport(self.url, self.key)
+        self.accounts = Accounts(self.transport)
 
     def for_step(
         self, *, key: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
     ) -> StepModel:
         """The model for one step, whose key every call carries and whose limits no call passes."""
         left = min(time_limit_s * SHARE_OF_STEP, (deadline - self.clock()).total_seconds())
-        headers = {"Torpor-Request": key.partition("/")[0], "Torpor-Deadline": deadline.isoformat()}
+        headers = {
+            "Torpor-Request": key.partition("/")[0],
+            "Torpor-Deadline": deadline.isoformat(),
+            "Torpor-Budget": str(budget_tokens),
+        }
         if traceparent:
             headers["traceparent"] = traceparent
-        return StepModel(self, key, budget_tokens, time.monotonic() + left, headers)
+        return StepModel(self, key, time.monotonic() + left, headers)
 
     async def served(self, seconds: float) -> str:
         """The model's name for requests: the configured one, else the first that the server lists."""
@@ -87,13 +96,13 @@ def from_environment(environ: Mapping[str, str]) -> Client:
 
 
 class StepModel:
-    """The model of one step: counts its calls, spends its budget, ends with its time."""
+    """The model of one step: counts its calls, and ends with its time."""
 
-    def __init__(self, client: Client, key: str, budget: int, until: float, headers: Mapping[str, str]) -> None:
+    def __init__(self, client: Client, key: str, until: float, headers: Mapping[str, str]) -> None:
         self.usage = Usage()
         self.name = client.model or ""
         self._client, self._key, self._until, self._headers = client, key, until, headers
-        self._budget, self._reserved, self._ordinal = budget, 0, 0
+        self._ordinal = 0
 
     def __repr__(self) -> str:
         return f"StepModel({self._key!r}, {self.name or self._client.url!r}, {self.usage})"
@@ -128,28 +137,20 @@ class StepModel:
         return self._ordinal
 
     async def _bought(self, call: str, body: dict[str, Any]) -> answers.Reply:
-        prompt = answers.estimate(body["messages"])
-        with self._reservation(call, prompt + body["max_tokens"]):
-            body = {"model": await self._waited(call, self._client.served), **body}
-            with tracing.calling(self._client.url, call, body, self._headers) as traced:
-                raw = await self._waited(call, lambda seconds: self._post(call, body, prompt, seconds, traced.headers))
-                prompt_tokens, completion_tokens, estimated = answers.usage(raw, prompt, body["max_tokens"])
-                traced.answered(raw, prompt_tokens, completion_tokens)
-            self._spend(prompt_tokens, completion_tokens, estimated=estimated)
-            self.name = str(raw.get("model") or body["model"])
-            return answers.reply(raw, call)
+        body = {"model": await self._waited(call, self._client.served), **body}
+        with tracing.calling(self._client.url, call, body, self._headers) as traced:
+            raw = await self._waited(call, lambda seconds: self._post(call, body, seconds, traced.headers))
+            traced.answered(raw, *self._count(raw, body))
+        self.name = str(raw.get("model") or body["model"])
+        return answers.reply(raw, call)
 
-    async def _post(
-        self, call: str, body: dict[str, Any], prompt: int, seconds: float, headers: Mapping[str, str]
-    ) -> dict[str, Any]:
-        headers = {**headers, "Torpor-Call": call, "Torpor-Budget": str(self._budget)}
+    async def _post(self, call: str, body: dict[str, Any], seconds: float, headers: Mapping[str, str]) -> dict[str, Any]:
+        headers = {**headers, "Torpor-Call": call, "Torpor-Wait": f"{max(0.0, seconds - MARGIN_S):.3f}"}
         try:
-            return await self._client.transport.post("chat/completions", body, headers, seconds)
+            return await self._client.transport.send("POST", "chat/completions", body, headers, seconds)
         except NothingBoughtError:
             raise
-        except (ModelUnavailableError, ModelAnswerError) as error:
-            # it may have been generated and charged for, and nobody told how much
-            self._spend(prompt, body["max_tokens"], estimated=True)
+        except InferenceError as error:
             raise type(error)(f"call {call}: {error}") from error
 
     async def _waited(self, call: str, ask: Callable[[float], Awaitable[V]]) -> V:
@@ -168,26 +169,17 @@ class StepModel:
             await asyncio.sleep(pause)
         raise OutOfTimeError(f"call {call}: no answer in the step's time, asked {tries} times; {last}")
 
-    @contextmanager
-    def _reservation(self, call: str, tokens: int) -> Iterator[None]:
-        """Hold back what a call may cost while it runs, so that calls beside it cannot overspend together."""
-        left = self._budget - self.usage.tokens - self._reserved
-        if tokens > left:
-            raise OutOfBudgetError(
-                f"call {call} may cost {tokens} tokens and {max(0, left)} of {self._budget} are left; "
-                "ask for fewer max_tokens, send a shorter prompt, or give the request a larger budget"
-            )
-        self._reserved += tokens
-        try:
-            yield
-        finally:
-            self._reserved -= tokens
-
-    def _spend(self, prompt: int, completion: int, *, estimated: bool) -> None:
+    def _count(self, raw: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[int, int]:
+        prompt, text, told = answers.estimate(body["messages"]), answers.text_of(raw), raw.get("torpor")
+        asked, answered, estimated = answers.counted(raw.get("usage"), prompt, text, body["max_tokens"])
+        told = told if isinstance(told, dict) else {}
         self.usage.calls += 1
-        self.usage.prompt_tokens += prompt
-        self.usage.completion_tokens += completion
-        self.usage.estimated = self.usage.estimated or estimated
+        self.usage.prompt_tokens += asked
+        self.usage.completion_tokens += answered
+        self.usage.estimated = self.usage.estimated or estimated or told.get("estimated") is True
+        self.usage.cost += float(told.get("cost") or 0)
+        self.usage.currency = str(told.get("currency") or self.usage.currency)
+        return asked, answered
 
 
 def pause_after(tries: int, asked: float | None) -> float:

@@ -3,6 +3,7 @@
 InferenceError
   ModelUnavailableError    503  retry     refused, reset, 429, 5xx: nothing came back
     OutOfTimeError         503  retry     the step's time limit or the deadline was reached
+    BacklogError           429  retry     the scheduler has as many open requests as it takes
   ModelAnswerError         500  retry     an answer came that is of no use: no JSON, cut short, not the shape asked for
   ModelRefusedError        422  no retry  the server understood and declined: unknown model, prompt too long, wrong key
   OutOfBudgetError         422  no retry  the call would spend more tokens than the request has left; it was not bought
@@ -28,6 +29,14 @@ class ModelUnavailableError(InferenceError):
 
 class OutOfTimeError(ModelUnavailableError):
     title = "Out of time"
+
+
+class BacklogError(ModelUnavailableError):
+    status, title = 429, "Too many requests"
+
+    def __init__(self, told: str, after: float | None = None) -> None:
+        self.after = after
+        super().__init__(told)
 
 
 class ModelAnswerError(InferenceError):

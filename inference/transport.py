@@ -19,6 +19,7 @@ from inference.errors import (
     ModelAnswerError,
     ModelRefusedError,
     ModelUnavailableError,
+    OutOfBudgetError,
     OutOfTimeError,
 )
 
@@ -63,15 +64,17 @@ class Transport:
         """GET as JSON."""
         return await in_thread(lambda: self._exchange("GET", path, None, {}, seconds), seconds)
 
-    async def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> dict[str, Any]:
-        """POST JSON and return the JSON that comes back within `seconds`.
+    async def send(
+        self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float
+    ) -> dict[str, Any]:
+        """Send JSON and return the JSON that comes back within `seconds`; `/path` is below the server, `path` below its API.
 
         Raises:
             NothingBoughtError: refused at the door (no connection, 429, 503); try again later.
-            ModelUnavailableError, OutOfTimeError, ModelRefusedError, ModelAnswerError: as their names say.
+            ModelUnavailableError, OutOfTimeError, OutOfBudgetError, ModelRefusedError, ModelAnswerError: as their names say.
         """
         sent = json.dumps(body, ensure_ascii=False).encode()
-        return await in_thread(lambda: self._exchange("POST", path, sent, headers, seconds), seconds)
+        return await in_thread(lambda: self._exchange(method, path, sent, headers, seconds), seconds)
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float
@@ -83,7 +86,8 @@ class Transport:
         given = {"Content-Type": "application/json", "Accept": "application/json", **headers}
         if self.key:
             given["Authorization"] = f"Bearer {self.key}"
-        where = f"{self.url.rstrip('/')}/{path}"
+        base = self.url.rstrip("/")
+        where = f"{base.removesuffix('/v1')}{path}" if path.startswith("/") else f"{base}/{path}"
         limit = urllib3.Timeout(connect=min(CONNECT_S, seconds), read=seconds)
         try:
             reply = self._pool.request(method, where, body=body, headers=given, timeout=limit, redirect=False)
@@ -96,7 +100,9 @@ class Transport:
         except ValueError as error:  # a key or header that HTTP cannot carry; the message could repeat it
             raise ConfigurationError(f"cannot ask {where}: a header is not ASCII; look at TORPOR_MODEL_KEY") from error
         text = reply.data.decode("utf-8", "replace")
-        if reply.status != 200:
+        if reply.status == 204:
+            return {}
+        if reply.status not in (200, 201):
             raise refusal(where, reply.status, self._without_key(text), reply.headers.get("Retry-After"))
         return _object(where, self._without_key(text))
 
@@ -108,8 +114,12 @@ def refusal(where: str, status: int, text: str, after: str | None = None) -> Inf
     """What an answer other than 200 means."""
     code, told = _told(text)
     said = f"{where} answered {status}: {told}"
-    if code in ("insufficient_quota", "budget_exceeded"):
-        return ModelRefusedError(f"{said}; the account or the budget is used up, waiting will not help")
+    if code == "budget_exceeded":
+        return OutOfBudgetError(told)
+    if code == "not_in_time":
+        return OutOfTimeError(told)
+    if code == "insufficient_quota":
+        return ModelRefusedError(f"{said}; the account is used up, waiting will not help")
     if status in (429, 503):
         return NothingBoughtError(said, busy=True, after=float(after) if after and after.isdecimal() else None)
     if status in (408, 425) or status >= 500:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inference.answers import tokens_of
+from inference.answers import counted, tokens_of
 from inference.scheduler.admission import Place
 from inference.scheduler.book import Record
 from inference.scheduler.errors import RefusedError, ServerError
@@ -17,7 +17,7 @@ from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
 from inference.scheduler.servers import ModelServer
 from inference.scheduler.upstream import BusyError, UnreachedError, Upstream, UpstreamError
-from inference.scheduler.wire import CHAT, Assembly, counted, says, text_of
+from inference.scheduler.wire import CHAT, Assembly, says, text_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from inference.scheduler.errors import BadCallError
 CHAT, TEXT = "chat/completions", "completions"
 _OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing of the answer
 _JOINED = frozenset({"content", "text", "arguments", "refusal", "reasoning", "reasoning_content"})
-IMPOSSIBLE = 5  # times what was expected: a server that counts more than that counts wrongly
 IMAGE_TOKENS = 1000
 
 
@@ -243,18 +242,6 @@ def merge(into: dict[str, Any], delta: Mapping[str, Any]) -> None:
             into[name] = known + value
         elif value is not None or known is None:
             into[name] = value
-
-
-def counted(usage: Any, prompt: int, text: str, most: int) -> tuple[int, int, bool]:
-    """Prompt and completion tokens as the server says, or estimated (True) where it says nothing or nonsense."""
-    asked, answered = (
-        (usage.get("prompt_tokens"), usage.get("completion_tokens")) if isinstance(usage, dict) else (None, None)
-    )
-    if type(asked) is int and type(answered) is int:
-        sound = 0 < asked <= IMPOSSIBLE * prompt + 1000 and bool(text) <= answered <= IMPOSSIBLE * most + 1000
-        if sound:
-            return asked, answered, False
-    return prompt, tokens_of(text), True
 
 
 def sse(data: Mapping[str, Any] | str) -> bytes:
