@@ -20,7 +20,7 @@ import urllib3
 
 from benchmarks import bare, chain
 from benchmarks.platform import config, write_project
-from eventing.local import kafka_server
+from eventing.local import kafka_server, scheduler, services
 from eventing.local.config import Config, Ports
 
 PAYLOAD_BYTES = 1024
@@ -81,14 +81,15 @@ def _pss(processes: list[psutil.Process]) -> float:
 def kafka() -> Iterator[Config]:
     """A Kafka of its own, in a state folder that is removed."""
     with tempfile.TemporaryDirectory(prefix="torpor-bench-") as folder:
-        ports = Ports(*(bare.free_port() for _ in range(6)))
+        ports = Ports(*(bare.free_port() for _ in range(7)))
         chosen = config(Path(folder), ports, f"http://127.0.0.1:{ports.model}/v1", 3600.0)
-        kafka_server.start(chosen, lambda *_: None)
         model = [sys.executable, "-m", "inference.testing", "--port", str(ports.model)]
         stub = subprocess.Popen(model, stderr=subprocess.DEVNULL, env=bare.environment(), cwd=bare.HERE.parent)
         try:
+            services.start(chosen, lambda *_: None)
             yield chosen
         finally:
+            scheduler.stop(chosen)
             stub.terminate()
             stub.wait()
             kafka_server.stop(chosen)

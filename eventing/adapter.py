@@ -143,7 +143,7 @@ class _Run:
         self.key = StepKey(self.key.request_id, self.step.name)
         # The same parts join to the same digest, whichever of them arrived last.
         whole = Event({"type": self.step.name}, "".join(map(ids.digest, parts)).encode())
-        budget = sum(part.number("budgettokens") or 0 for part in parts)
+        budget = min((part.number("budgettokens") or 0 for part in parts), default=0)
         self.event = self.event.having(budgettokens=str(budget) if budget else None)
         inputs = [validated(part, contract_for(part.type)) for part in parts]
         return await self.runtime.steps.perform(self.key, ids.digest(whole), lambda: self.answers(inputs))
@@ -270,7 +270,7 @@ class _Run:
             "deadline": deadline.isoformat(),
             "workflow": self.runtime.workflow.name,
             "cause": self.event.id,
-            "budgettokens": str(left // max(1, len(answered))),
+            "budgettokens": str(left),  # a hint: the scheduler's ledger is what holds
             **telemetry.context(),
         }
         if version := self.event.get("targetversion"):

@@ -96,7 +96,7 @@ def _model(config: Config) -> Iterator[str]:
         from eventing.local import model_server
 
         try:
-            model_server.start(config, lambda *_: None)
+            model_server.served(config.model_url)
         except LocalPlatformError as error:
             yield str(error)
 

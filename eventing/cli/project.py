@@ -62,8 +62,18 @@ def config() -> Config:
         ports=_ports(),
         store_url=os.environ.get("TORPOR_STORE") or None,
         model_url=os.environ.get("TORPOR_MODEL_URL") or None,
+        pools=_pools(),
         idle_seconds=_idle_seconds(),
     )
+
+
+def _pools() -> Path | None:
+    given = os.environ.get("TORPOR_POOLS")
+    if given and os.environ.get("TORPOR_MODEL_URL"):
+        raise CommandError("TORPOR_POOLS and TORPOR_MODEL_URL both name model servers: unset one of them")
+    if given and not Path(given).is_file():
+        raise CommandError(f"TORPOR_POOLS={given}: there is no such file; docs/models.md shows one")
+    return Path(given).absolute() if given else None
 
 
 def _idle_seconds() -> float:
@@ -78,14 +88,14 @@ def _idle_seconds() -> float:
 
 
 def _ports() -> Ports:
-    """The usual ports, or from TORPOR_PORT on: gateway, platform, kafka, kafka controller, model, smtp."""
+    """The usual ports, or from TORPOR_PORT on: gateway, platform, kafka, kafka controller, model, smtp, scheduler."""
     first = os.environ.get("TORPOR_PORT")
     if first is None:
         return Ports()
     if not first.isdigit() or not 1024 <= int(first) <= 65_500:
         raise CommandError(f"TORPOR_PORT must be a port between 1024 and 65500, got {first!r}")
     n = int(first)
-    return Ports(gateway=n, platform=n + 1, kafka=n + 2, kafka_controller=n + 3, model=n + 4, smtp=n + 5)
+    return Ports(*range(n, n + 7))
 
 
 def gateway_url(chosen: Config) -> str:

@@ -25,6 +25,7 @@ class Ports:
     kafka_controller: int = 19093
     model: int = 8090
     smtp: int = 8025
+    scheduler: int = 8091
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Config:
     namespace: str = "torpor"
     store_url: str | None = None  # None: the folder state/bucket
     model_url: str | None = None  # None: the embedded model; else an OpenAI-compatible base URL
+    pools: Path | None = None  # a pools' file of one's own for the scheduler, in the place of either
     idle_seconds: float = 10.0
     workflow: Path | None = None  # a project's own workflow file; None: the package's `research`
     brought: tuple[Path, ...] = ()  # folders of functions that the package adds to the project's own

@@ -20,7 +20,8 @@ def of_platform(config: Config) -> dict[str, str]:
     told = {
         "TORPOR_INGRESS": f"http://127.0.0.1:{config.ports.platform}/{config.namespace}",
         "TORPOR_STORE": config.store_url or config.bucket.resolve().as_uri(),
-        "TORPOR_MODEL_URL": config.model_url or f"http://127.0.0.1:{config.ports.model}/v1",
+        "TORPOR_MODEL_URL": f"http://127.0.0.1:{config.ports.scheduler}/v1",
+        "TORPOR_MODEL_KEY": "",  # the servers' keys are the scheduler's alone
         "TORPOR_SMTP": f"smtp://127.0.0.1:{config.ports.smtp}",
         "TORPOR_MAIL_FROM": "torpor@localhost",
         "TORPOR_PUBLIC_URL": f"http://localhost:{config.ports.gateway}",

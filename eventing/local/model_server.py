@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
@@ -16,17 +17,19 @@ from eventing.local.downloads import model
 from eventing.local.errors import ServiceError
 
 NAME = "model"
+ALIAS = "smollm2-135m-instruct"  # what `inference.embedded` calls it
+SLOTS = 4
 START_LIMIT_S = 60.0
 ADOPT_LIMIT_S = 15.0
 _ANSWER_LIMIT_S = 10.0
 # Where the packages lie, installed or not: `-m` finds them from there.
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 # No connection is kept: each question asks whether the server is there now.
 _HTTP = urllib3.PoolManager(retries=False, timeout=2.0, headers={"Connection": "close"})
 
 
 def url(config: Config) -> str:
-    """Base URL of the OpenAI-compatible server that agents are given."""
+    """Base URL of the OpenAI-compatible server behind the scheduler."""
     return config.model_url or f"http://127.0.0.1:{config.ports.model}/v1"
 
 
@@ -37,9 +40,11 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
         DownloadError: when the model must be fetched and cannot be.
         ServiceError: when the server does not come up, its port is taken, or one's own does not answer.
     """
-    if config.model_url:
+    if config.model_url or config.pools:
         stop(config)
-        progress(NAME, f"model server {config.model_url}: serves {', '.join(_served(config.model_url))}", None)
+        if config.model_url:
+            names = ", ".join(model.name for model in served(config.model_url))
+            progress(NAME, f"model server {config.model_url}: serves {names}", None)
         return None
     path = model(config, progress)
     command = _command(config, path)
@@ -50,12 +55,12 @@ def start(config: Config, progress: Progress) -> processes.Service | None:
     if problem := ports.conflict(config.ports.model, "model"):
         raise ServiceError(f"the model server cannot be started: {problem}")
     progress(NAME, f"starting {path.name} on 127.0.0.1:{config.ports.model}", None)
-    return _ready(processes.start(config.state, NAME, command, os.environ, _ROOT), config, progress)
+    return _ready(processes.start(config.state, NAME, command, os.environ, ROOT), config, progress)
 
 
 def _command(config: Config, path: Path) -> list[str]:
     command = [sys.executable, "-m", "inference.embedded", "--model", str(path), "--host", "127.0.0.1"]
-    command += ["--port", str(config.ports.model), "--slots", "4", "--context", "2048"]
+    command += ["--port", str(config.ports.model), "--slots", str(SLOTS), "--context", "2048"]
     return command
 
 
@@ -65,15 +70,30 @@ def stop(config: Config) -> None:
         processes.stop(running)
 
 
-def _served(base: str) -> list[str]:
+@dataclass(frozen=True)
+class Model:
+    """A model that a server lists; `owner` tells what kind of server it is."""
+
+    name: str
+    owner: str
+
+
+def served(base: str) -> list[Model]:
+    """The models of a server of one's own, one at least.
+
+    Raises:
+        ServiceError: it does not answer as an OpenAI-compatible server does.
+    """
     key = os.environ.get("TORPOR_MODEL_KEY")
     headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
         answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=_ANSWER_LIMIT_S)
         if answer.status == 200:
-            return [str(entry["id"]) for entry in json.loads(answer.data)["data"]]
+            if found := [Model(str(e["id"]), str(e.get("owned_by"))) for e in json.loads(answer.data)["data"]]:
+                return found
+            raise ValueError("it lists no model")
         why = f"answered {answer.status}"
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
     raise ServiceError(
         f"the model server at TORPOR_MODEL_URL={base} does not answer GET {base.rstrip('/')}/models as an OpenAI-compatible "

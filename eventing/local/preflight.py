@@ -91,7 +91,7 @@ def _folders(config: Config) -> Iterator[str]:
 def _disk(config: Config) -> Iterator[str]:
     """Every disk is asked once, for all that will be put on it."""
     first = 0 if kafka_folder(config.cache).is_dir() else KAFKA_BYTES
-    first += 0 if config.model_url or model_file(config.cache).is_file() else MODEL_BYTES
+    first += 0 if config.model_url or config.pools or model_file(config.cache).is_file() else MODEL_BYTES
     needs = [(config.cache, first, "the first download", "XDG_CACHE_HOME")] if first else []
     needs += [(config.state, STATE_BYTES, "its data", "TORPOR_STATE")]
     disks: dict[int, list[tuple[Path, int, str, str]]] = {}
@@ -111,12 +111,12 @@ def _existing(folder: Path) -> Path:
 
 def _ports(config: Config) -> Iterator[str]:
     ours = {service.name for service in processes.leftovers(config.state)}
-    adopted = {"kafka": "kafka", "kafka_controller": "kafka", "model": "model"}
+    adopted = {"kafka": "kafka", "kafka_controller": "kafka", "model": "model", "scheduler": "scheduler"}
     for port, times in Counter(asdict(config.ports).values()).items():
         if times > 1:
             yield f"port {port} is given to {times} services: each needs one of its own"
     for name, port in asdict(config.ports).items():
-        if adopted.get(name) in ours or (name == "model" and config.model_url):
+        if adopted.get(name) in ours or (name == "model" and (config.model_url or config.pools)):
             continue
         if problem := ports.conflict(port, name.replace("_", " ")):
             yield problem

@@ -1,4 +1,4 @@
-"""Kafka and the model server together: started side by side, adopted where they run, stopped with whatever is left."""
+"""Kafka, the model server and its scheduler: started side by side, adopted where they run, stopped with what is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from eventing.local import kafka_server, model_server, processes
+from eventing.local import kafka_server, model_server, processes, scheduler
 from eventing.local.config import Config, Progress
 from eventing.local.errors import LocalPlatformError
 
@@ -21,10 +21,10 @@ class _Abandoned(Exception):
 
 
 def start(config: Config, progress: Progress) -> None:
-    """Bring both up; returns once both answer. An interrupt ends downloads at once.
+    """Bring all of them up; returns once all answer. An interrupt ends downloads at once.
 
     Raises:
-        LocalPlatformError: when one cannot be; the other is left as it is, for `stop` or the next start.
+        LocalPlatformError: when one cannot be; the others are left as they are, for `stop` or the next start.
     """
     abandoned = threading.Event()
 
@@ -33,23 +33,24 @@ def start(config: Config, progress: Progress) -> None:
             raise _Abandoned
         progress(what, doing, share)
 
-    with ThreadPoolExecutor(2, "service") as pool:
+    with ThreadPoolExecutor(3, "service") as pool:
         try:
-            calls = (kafka_server.start, model_server.start)
+            calls = (kafka_server.start, model_server.start, scheduler.start)
             starting: list[Future[Any]] = [pool.submit(call, config, report) for call in calls]
             problems = [problem for one in starting if (problem := one.exception()) is not None]
         except BaseException:
             abandoned.set()
             raise
-    if len(problems) == 2 and all(isinstance(problem, LocalPlatformError) for problem in problems):
-        raise LocalPlatformError("\n".join(map(str, problems))) from problems[0]
+    if len(problems) > 1 and all(isinstance(problem, LocalPlatformError) for problem in problems):
+        raise LocalPlatformError("\n".join(dict.fromkeys(map(str, problems)))) from problems[0]
     if problems:
         raise problems[0]
 
 
 async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None:
     """Start anew whatever of them ends by itself, until cancelled; what cannot be started is told, and tried again."""
-    names = (kafka_server.NAME,) if config.model_url else (kafka_server.NAME, model_server.NAME)
+    embedded = not (config.model_url or config.pools)
+    names = (kafka_server.NAME, scheduler.NAME, *([model_server.NAME] if embedded else []))
     failed = 0
     while True:
         await asyncio.sleep(min(every_s * 2**failed, _LONGEST_PAUSE_S))
@@ -69,8 +70,8 @@ async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None
 def stop(config: Config) -> list[str]:
     """End every process that was started from this state folder, agents first, Kafka last; their names."""
     found = [service for service in processes.leftovers(config.state) if service.pid != os.getpid()]
-    order = {model_server.NAME: 1, kafka_server.NAME: 2}
+    order = {scheduler.NAME: 1, model_server.NAME: 2, kafka_server.NAME: 3}
     with ThreadPoolExecutor(8, "stop") as pool:
-        for turn in range(3):
+        for turn in range(4):
             list(pool.map(processes.stop, [service for service in found if order.get(service.name, 0) == turn]))
     return [service.name for service in found]

@@ -9,12 +9,18 @@ import yaml
 from eventing.manifests import resources
 from eventing.workflow import Workflow
 
+PLATFORM_EVENTS = "platform_events"  # what the platform tells of itself: changes of circuit breakers
 HEADER = "# Generated from {source} by `{by}`; change that file, not this one.\n"
 
 
 def topics(workflow: Workflow) -> list[str]:
-    """Every topic of the workflow, dead letters and inbox included."""
-    extra = [workflow.dead_letters, workflow.tracker_dead_letters, *([workflow.inbox.topic] if workflow.inbox else [])]
+    """Every topic of the workflow, dead letters, inbox and the platform's own events included."""
+    extra = [
+        workflow.dead_letters,
+        workflow.tracker_dead_letters,
+        PLATFORM_EVENTS,
+        *([workflow.inbox.topic] if workflow.inbox else []),
+    ]
     return list(dict.fromkeys([*workflow.topics, *extra]))
 
 

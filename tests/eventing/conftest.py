@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.local.running import six_ports
+from tests.local.running import seven_ports
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment by which `s3://torpor` is opened."""
     folder = tmp_path_factory.mktemp("s3")
-    n = six_ports()
+    n = seven_ports()
     ports = [f"-master.port={n}", f"-volume.port={n + 1}", f"-filer.port={n + 2}", f"-s3.port={n + 3}", "-s3.port.iceberg=0"]
     here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false"]
     with (folder / "log").open("wb") as log:

@@ -15,7 +15,7 @@ from eventing.local.ports import unused
 def local_config(state: Path, project: Path | None = None, manifests: Path | None = None) -> Config:
     """A local platform's configuration on free ports."""
     root = Path(__file__).parents[2]
-    ports = Ports(*unused(6))
+    ports = Ports(*unused(7))
     return Config(
         project=project or root, manifests=manifests or root / "eventing/manifests/research", state=state, ports=ports
     )

@@ -23,17 +23,17 @@ ROOT = Path(__file__).parents[2]
 HTTP = urllib3.PoolManager(retries=False, timeout=30.0)
 
 
-def six_ports() -> int:
-    """The first of six ports in a row that are free, below those that the system hands out for connections."""
+def seven_ports() -> int:
+    """The first of seven ports in a row that are free, below those that the system hands out for connections."""
     for first in range(18_000 + os.getpid() % 900 * 10, 32_000, 10):
         try:
-            for port in range(first, first + 6):
+            for port in range(first, first + 7):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
         except OSError:
             continue
         return first
-    raise AssertionError("no six free ports in a row")
+    raise AssertionError("no seven free ports in a row")
 
 
 @dataclass
@@ -42,12 +42,11 @@ class Running:
 
     state: Path
     environ: dict[str, str] = field(default_factory=dict)
-    first: int = field(default_factory=six_ports)
+    first: int = field(default_factory=seven_ports)
 
     @property
     def ports(self) -> Ports:
-        n = self.first
-        return Ports(gateway=n, platform=n + 1, kafka=n + 2, kafka_controller=n + 3, model=n + 4, smtp=n + 5)
+        return Ports(*range(self.first, self.first + 7))
 
     @property
     def config(self) -> Config:

@@ -34,7 +34,7 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     state, cache = tmp_path / "state", tmp_path / "cache"
-    return Config(project=tmp_path, manifests=tmp_path, state=state, cache=cache, ports=Ports(*ports.unused(6)))
+    return Config(project=tmp_path, manifests=tmp_path, state=state, cache=cache, ports=Ports(*ports.unused(7)))
 
 
 def problems(config: Config) -> list[str]:

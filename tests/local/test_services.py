@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def local_config(state: Path, model_url: str | None = None) -> Config:
     root = Path(__file__).parents[2]
-    return Config(project=root, manifests=root, state=state, ports=Ports(*ports.unused(6)), model_url=model_url)
+    return Config(project=root, manifests=root, state=state, ports=Ports(*ports.unused(7)), model_url=model_url)
 
 
 def silent(*_: object) -> None:
@@ -51,7 +51,7 @@ def test_kafka_is_adopted_and_survives_kill_9_other_ports_and_an_odd_folder(tmp_
         assert time.monotonic() - begun < 15
         assert kafka.create_topics(config.bootstrap, [kafka.TopicSpec("kept", partitions=2, config={})]) == []
 
-        moved = replace(config, ports=Ports(*ports.unused(6)))
+        moved = replace(config, ports=Ports(*ports.unused(7)))
         third = kafka_server.start(moved, tell)
         assert not second.alive
         assert kafka.create_topics(moved.bootstrap, [kafka.TopicSpec("kept", partitions=2, config={})]) == []
@@ -74,6 +74,7 @@ def test_somebody_elses_port_is_not_taken_for_ours(tmp_path: Path, kafka_bootstr
         model_server.start(config, silent)
     with pytest.raises(LocalPlatformError, match=r"(?s)Apache Kafka cannot.*the model server cannot"):
         services.start(config, silent)
+    assert services.stop(config) == ["scheduler"]  # it waits for the model server
     assert services.stop(config) == []
 
 
@@ -114,12 +115,12 @@ def test_both_come_up_are_adopted_and_leave_nothing(tmp_path: Path) -> None:
     try:
         services.start(config, silent)
         before = {service.name: service.pid for service in processes.leftovers(config.state)}
-        assert set(before) == {"kafka", "model"}
+        assert set(before) == {"kafka", "model", "scheduler"}
         services.start(config, silent)
         assert {service.name: service.pid for service in processes.leftovers(config.state)} == before
     finally:
         stopped = services.stop(config)
-    assert stopped == ["kafka", "model"]
+    assert stopped == ["kafka", "model", "scheduler"]
     assert services.stop(config) == []
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from inference.testing import FakeServer
-from tests.local.running import six_ports, until
+from tests.local.running import seven_ports, until
 
 ROOT = Path(__file__).parents[2]
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
@@ -91,7 +91,7 @@ class Project:
 @pytest.fixture
 def project(installed: Path, tmp_path: Path) -> Iterator[Project]:
     with FakeServer() as model:
-        environ = {"TORPOR_PORT": str(six_ports()), "TORPOR_MODEL_URL": model.url, "TORPOR_IDLE_S": "20"}
+        environ = {"TORPOR_PORT": str(seven_ports()), "TORPOR_MODEL_URL": model.url, "TORPOR_IDLE_S": "20"}
         (tmp_path / "mine").mkdir()
         made = Project(tmp_path / "mine", installed, environ)
         yield made
