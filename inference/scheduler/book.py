@@ -2,7 +2,8 @@
 
 open   r, b, d        a request with its budget and deadline
 begin  k, r, g, s, p  a generation is started for a key (again, when it was broken), at a server, with a prompt of p tokens
-delta  k, c           what it said
+back   k, p           the server was not reached, or did not take the call: nothing was bought
+delta  k, c, n        what it said, in n tokens
 anew   k              what it said is given up: it could not be gone on with
 end    k, a, p, c     the answer, and the tokens bought for it in all
 lost   k, p           it failed for good; what was bought stays bought
@@ -34,6 +35,7 @@ class KnownCall:
     starts: int = 0
     restarts: int = 0
     begun: bool = False  # a generation was started and has not come to an end
+    resumed: bool = False  # the last start followed one that broke off
     prompt_tokens: int = 0  # bought by starts that broke off
     answer: dict[str, Any] | None = None
     archived: bool = False
@@ -101,9 +103,15 @@ class Book:
             self.keys += 1
         elif call.begun:
             call.prompt_tokens += record["p"]
-        call.server, call.begun = record["s"], True
+        call.server, call.begun, call.resumed = record["s"], True, call.begun
         call.starts += 1
         self.starts += 1
+
+    def _back(self, record: Mapping[str, Any]) -> None:
+        call = self.calls[record["k"]]
+        call.starts, self.starts = call.starts - 1, self.starts - 1
+        call.prompt_tokens -= record["p"] if call.resumed else 0
+        call.begun = call.resumed
 
     def _delta(self, record: Mapping[str, Any]) -> None:
         call = self.calls[record["k"]]

@@ -16,7 +16,7 @@ from inference.scheduler.journal import Journal
 from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
 from inference.scheduler.servers import ModelServer
-from inference.scheduler.upstream import BusyError, UnreachedError, Upstream, UpstreamError
+from inference.scheduler.upstream import BusyError, MisconfiguredError, UnreachedError, Upstream, UpstreamError
 from inference.scheduler.wire import CHAT, Assembly, says, text_of
 
 
@@ -94,14 +94,14 @@ class Purchase:
         self.model, self.generation.bought = model, True
         begin = {"t": "begin", "r": ask.request, "g": ask.digest, "s": model, "p": ask.prompt_tokens}
         self._write(begin)
-        if ask.key:
-            self.means.metrics.generations.labels(server.name).inc()
         before, begun, first = self.text, time.monotonic(), 0.0
         kept = self.kept
         headers = {"X-Request-Id": ask.key} if ask.key else {}
         headers |= {"traceparent": ask.traceparent} if ask.traceparent else {}
         async for chunk in self.means.upstream.stream(server.config, ask.path, body, headers):
-            first = first or time.monotonic() - begun
+            if not first:
+                first = time.monotonic() - begun
+                self.means.metrics.generations.labels(server.name).inc()
             self._take(chunk, kept)
         if not self.assembly.finished:
             raise ServerError(f"{server.name} ended its answer without saying why")
@@ -140,6 +140,8 @@ class Purchase:
     def _note(self, server: ModelServer, error: UpstreamError) -> None:
         """A server failed: say so, and remember what may have been bought."""
         self.means.metrics.failures.labels(server.name, type(error).__name__).inc()
+        if isinstance(error, BusyError | UnreachedError | MisconfiguredError):
+            self._write({"t": "back", "p": self.generation.ask.prompt_tokens})
         if error.after:
             server.paused_until = time.monotonic() + error.after
         if isinstance(error, BusyError):

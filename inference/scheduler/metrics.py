@@ -18,8 +18,7 @@ class Metrics:
             return kind(f"torpor_scheduler_{name}", told, labels, registry=self.registry, **more)
 
         self.calls = made(Counter, "calls", "Calls by how they ended", ("model", "outcome"))
-        self.keys = made(Counter, "call_keys", "Distinct call keys that a generation was started for")
-        self.generations = made(Counter, "generations", "Generations started for call keys", ("server",))
+        self.generations = made(Counter, "generations", "Generations that servers began", ("server",))
         self.tokens = made(Counter, "tokens", "Tokens bought", ("server", "kind"))
         self.twice = made(Counter, "tokens_twice", "Tokens that were generated, given up and bought again", ("server",))
         self.cost = made(Counter, "cost", "What the tokens cost", ("server", "currency"))

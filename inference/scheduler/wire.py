@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -236,12 +237,12 @@ def merge(into: dict[str, Any], delta: Mapping[str, Any]) -> None:
             parts = into.setdefault(name, []) if isinstance(known, list | None) else []
             for one in value:
                 place = next((part for part in parts if part.get("index") == one["index"]), None)
-                parts.append(dict(one)) if place is None else merge(place, one)
+                parts.append(deepcopy(one)) if place is None else merge(place, one)
             into[name] = parts
         elif isinstance(value, list) and isinstance(known, list):
             into[name] = known + value
         elif value is not None or known is None:
-            into[name] = value
+            into[name] = deepcopy(value)  # the chunk itself is still to be streamed
 
 
 def sse(data: Mapping[str, Any] | str) -> bytes:
