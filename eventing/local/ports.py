@@ -81,3 +81,11 @@ def unused(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def row(count: int) -> int:
+    """The first of so many unused ports in a row, below those that the system hands out for connections."""
+    for first in range(18_000 + os.getpid() % 900 * 10, 32_000, 10):
+        if all(_bindable(port) is None for port in range(first, first + count)):
+            return first
+    raise OSError(f"no {count} unused ports in a row")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,22 +17,15 @@ import urllib3
 
 from eventing.local import preflight, processes
 from eventing.local.config import Config, Ports
+from eventing.local.ports import row
 
 ROOT = Path(__file__).parents[2]
 HTTP = urllib3.PoolManager(retries=False, timeout=30.0)
 
 
 def seven_ports() -> int:
-    """The first of seven ports in a row that are free, below those that the system hands out for connections."""
-    for first in range(18_000 + os.getpid() % 900 * 10, 32_000, 10):
-        try:
-            for port in range(first, first + 7):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no seven free ports in a row")
+    """The first of seven ports in a row."""
+    return row(7)
 
 
 @dataclass
