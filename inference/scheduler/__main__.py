@@ -98,7 +98,7 @@ async def running(
         for pool in pools.pools
     }
     every = [server for found in servers.values() for server in found]
-    admission = Admission({pool.name: pool for pool in pools.pools}, servers, pools.limits)
+    admission = Admission({pool.name: pool for pool in pools.pools}, servers, pools.limits, pools.affinity)
     calls = Calls(pools, admission, upstream, journal, archive, metrics)
     calls.recover()
     background = [journal.keep(), watch(every, upstream, admission.pump), announcer.run(), _sweeping(calls)]

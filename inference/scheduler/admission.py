@@ -110,9 +110,10 @@ class Admission:
         pools: Mapping[str, Pool],
         servers: Mapping[str, list[ModelServer]],
         limits: Limits,
+        affinity: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pools, self._servers, self._limits, self._clock = pools, servers, limits, clock
+        self._pools, self._servers, self._limits, self._affinity, self._clock = pools, servers, limits, affinity, clock
         self._queues = {name: Queue(pool) for name, pool in pools.items()}
         self._wake: asyncio.TimerHandle | None = None
         self._waiting = 0
@@ -188,7 +189,7 @@ class Admission:
                 servers = [server for server in self._reachable(name, call.avoid) if server.room]
                 if not servers:
                     break
-                self._grant(queue, call, routing.choose(servers, call.blocks))
+                self._grant(queue, call, routing.choose(servers, call.blocks if self._affinity else ()))
         self._again()
 
     def _grant(self, queue: Queue, call: _Waiting, server: ModelServer) -> None:

@@ -76,6 +76,7 @@ class Pools(_Part):
     """The whole file."""
 
     pools: tuple[Pool, ...] = Field(min_length=1)
+    affinity: bool = Field(True, description="prefer the server that has a prompt's beginning in its prefix cache")
     breaker: Breaking = Breaking()
     limits: Limits = Limits()
 
