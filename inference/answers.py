@@ -36,8 +36,20 @@ def messages(system: str, prompt: str) -> list[Message]:
 
 
 def response_format(shape: type[BaseModel]) -> dict[str, Any]:
-    """OpenAI's request for an object of `shape`."""
-    return {"type": "json_schema", "json_schema": {"name": shape.__name__, "schema": shape.model_json_schema()}}
+    """OpenAI's request for an object of `shape`, and of nothing beside what it names."""
+    return {"type": "json_schema", "json_schema": {"name": shape.__name__, "schema": _closed(shape.model_json_schema())}}
+
+
+def _closed(schema: Any) -> Any:
+    """A schema whose objects take no further properties: where it leaves that open, some servers let a model add its own."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(value) for name, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 def estimate(said: Sequence[Mapping[str, str]]) -> int:
