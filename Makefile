@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+VLLM := .venv-vllm
+VLLM_READY := $(VLLM)/.installed
 
 TOPIC ?= How ready are we for quantum-resistant cryptography?
 DEPTH ?= 2
@@ -11,7 +13,7 @@ SOURCES ?= examples/post-quantum
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit bench lint types imports drift schemas manifests apis lock up down clean
+.PHONY: help install demo test test-vllm unit bench lint types imports drift schemas manifests apis lock up down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,14 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps $$(test -x $(BIN)/torpor && echo --quiet || echo --progress-bar on) -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(VLLM_READY): tests/vllm/installer.lock tests/vllm/requirements.lock
+	@test "$$(uname -s)" = Linux || { echo "vLLM's build for CPUs is for Linux"; exit 1; }
+	@echo "installing vLLM's build for CPUs into $(VLLM) (3 GB to download, 6 GB on disk)"
+	@$(PYTHON) -m venv --clear $(VLLM)
+	@$(VLLM)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r tests/vllm/installer.lock
+	@$(VLLM)/bin/uv pip install --python $(VLLM)/bin/python --require-hashes --no-deps -r tests/vllm/requirements.lock
 	@touch $@
 
 install: $(READY) ## Install everything that is named in requirements.lock
@@ -37,6 +47,9 @@ down: $(READY) ## Stop it
 	@$(BIN)/torpor down
 
 test: lint types imports drift unit ## Everything that must be true of a change
+
+test-vllm: $(READY) $(VLLM_READY) ## The model client and a real vLLM on this machine's CPUs (installs vLLM the first time)
+	@$(BIN)/python -m pytest tests/vllm --timeout 900
 
 unit: $(READY) ## The tests
 	@$(BIN)/python -m pytest
@@ -70,6 +83,7 @@ apis: $(READY) ## Write OpenAPI, AsyncAPI and the diagrams from contracts, route
 
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+	uv pip compile tests/vllm/requirements.in --override tests/vllm/overrides.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file tests/vllm/requirements.lock
 
 clean: ## Remove what was installed and the local platform's state
-	rm -rf $(VENV) .torpor
+	rm -rf $(VENV) $(VLLM) .torpor

@@ -1,6 +1,7 @@
 """What every model server must do for the client: the fake and the embedded model pass the same tests."""
 
 import asyncio
+import re
 from typing import Annotated, Literal
 
 import pytest
@@ -72,8 +73,9 @@ async def test_more_calls_than_slots_are_all_answered(client: Client) -> None:
 
 
 async def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(client: Client) -> None:
-    with pytest.raises(ModelRefusedError, match=r"\d{4} tokens.*1024.*shorter prompt"):
+    with pytest.raises(ModelRefusedError, match=r"1024.*shorter prompt") as refused:
         await step_of(client).text("word " * 1500, max_tokens=5)
+    assert any(int(size) > 1024 for size in re.findall(r"\b\d{4}\b", str(refused.value)))
 
 
 async def test_a_path_that_is_no_api_is_refused(client: Client) -> None:
