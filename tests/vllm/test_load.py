@@ -11,10 +11,12 @@ import pytest
 from pydantic import BaseModel, Field
 
 from inference.client import Client
+from inference.serving.sizing import Model, tokens_in
 from tests.inference.conftest import step_of
 from tests.vllm.server import MODEL, SLOTS, VllmServer
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
+SMOLLM2 = Model(135e6, layers=30, kv_heads=3, head_dim=64)
 STORY = {
     "model": MODEL,
     "messages": [{"role": "user", "content": "Tell a long story about a river."}],
@@ -88,3 +90,9 @@ async def test_a_call_that_waited_is_answered(vllm_server: VllmServer, client: C
         waiting = asyncio.create_task(step_of(client, limit_s=110).text("Say yes.", max_tokens=4))
         await asyncio.to_thread(awaited, "it waits", lambda: in_use(vllm_server) == (SLOTS, 1))
     assert await waiting
+
+
+def test_the_cache_holds_the_tokens_that_the_sizing_says(vllm_server: VllmServer) -> None:
+    cache = vllm_server.info("vllm:cache_config_info")
+    size, block = int(cache["kv_cache_memory_bytes"]), int(cache["block_size"])
+    assert int(cache["kv_cache_size_tokens"]) == tokens_in(size, SMOLLM2, block=block)

@@ -28,10 +28,13 @@ async def test_killed_in_mid_generation_it_returns_and_answers_as_before(vllm_se
     assert await step_of(client).text("Name a colour.", max_tokens=12) == before
 
 
-def test_told_to_stop_it_finishes_what_runs(vllm_server: VllmServer) -> None:
-    with vllm_server.streamed({**LONG, "max_tokens": 64}) as chunks:
+def test_told_to_stop_it_finishes_what_runs_and_takes_nothing_new(vllm_server: VllmServer) -> None:
+    with vllm_server.streamed({**LONG, "max_tokens": 200}) as chunks:
         next(chunks)
         vllm_server.told_to_stop()
+        awaited(
+            "a new call is refused", lambda: vllm_server.post("/v1/chat/completions", {**LONG, "max_tokens": 1})[0] == 500
+        )
         *_, last = chunks
     assert last["choices"][0]["finish_reason"] == "length"
     awaited("no process is left", lambda: not vllm_server.running and not vllm_server.processes())
