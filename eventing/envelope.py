@@ -16,10 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
-from cloudevents import abstract
-from cloudevents.conversion import from_http, to_binary, to_structured
-from cloudevents.exceptions import GenericException
-
+from eventing import sdk
 from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
 STRUCTURED = "application/cloudevents+json"
@@ -30,23 +27,7 @@ DEEPEST = 100  # levels of a JSON text
 _STRING, _BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL), re.compile(rb"[\[\]{}]")
 # The printable ASCII that a header value carries as it is (HTTP binding 3.1.3.2); a space only between words.
 _PLAIN = " !#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-
-
-class _Vendor(abstract.CloudEvent):
-    """The SDK's view of an event; its own class would invent an id and a time where they are absent."""
-
-    def __init__(self, attributes: Mapping[str, Any], data: Any) -> None:
-        self._attributes, self._data = dict(attributes), data
-
-    @classmethod
-    def create(cls, attributes: Mapping[str, Any], data: Any) -> _Vendor:
-        return cls(attributes, data)
-
-    def _get_attributes(self) -> dict[str, Any]:
-        return self._attributes
-
-    def get_data(self) -> Any:
-        return self._data
+_UNQUOTED = re.compile(r"[ !#-$&-~]*")
 
 
 @dataclass(frozen=True)
@@ -135,7 +116,7 @@ def from_request(headers: Mapping[str, str], body: bytes) -> Event:
     kept = {name: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
     if content_type:
         kept["content-type"] = lowered["content-type"]
-    return _decoded(kept, body)
+    return _binary(kept, body)
 
 
 def from_json(body: bytes | str) -> Event:
@@ -158,15 +139,29 @@ def from_json(body: bytes | str) -> Event:
             raise NotACloudEventError(f"attribute {name!r} must be a string, got {json.dumps(value)}")
     if (encoded := content.get("data_base64")) is not None:
         _check_base64(encoded, content.get("data"))
-    event = _decoded({"content-type": STRUCTURED}, body)
-    is_json = event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
-    if content.get("data") is not None and is_json:
-        # The same data is the same bytes, however the sender laid it out.
-        try:
-            return replace(event, data=json.dumps(content["data"], separators=(",", ":"), ensure_ascii=False).encode())
-        except UnicodeEncodeError as error:
-            raise NotACloudEventError(f"the structured CloudEvent holds text that is no Unicode: {error.reason}") from None
+    event = checked(Event(*sdk.read_json(body)))
+    return replace(event, data=_laid_out(content["data"])) if content.get("data") is not None and _is_json(event) else event
+
+
+def settled(event: Event) -> Event:
+    """The event exactly as it is read again from its JSON form."""
+    if event.data and _is_json(event):
+        with contextlib.suppress(ValueError):
+            data = parsed(event.data)
+            return replace(event, data=None if data is None else _laid_out(data))
     return event
+
+
+def _is_json(event: Event) -> bool:
+    return event.get("datacontenttype", "application/json").split(";")[0].endswith("json")
+
+
+def _laid_out(data: Any) -> bytes:
+    """The same data as the same bytes, however its sender laid it out."""
+    try:
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise NotACloudEventError(f"the structured CloudEvent holds text that is no Unicode: {error.reason}") from None
 
 
 def _check_complete(names: Collection[str]) -> None:
@@ -218,15 +213,9 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-def _decoded(headers: Mapping[str, str], body: bytes | str) -> Event:
-    if "ce-specversion" in headers:
-        _check_complete([name.removeprefix("ce-") for name in headers])
-    try:
-        decoded = from_http(_Vendor, headers, body, data_unmarshaller=lambda data: data)
-    except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
-    attributes = {str(k): _text(v) for k, v in decoded.get_attributes().items() if v is not None}
-    return checked(Event(attributes, _bytes(decoded.get_data())))
+def _binary(headers: Mapping[str, str], body: bytes) -> Event:
+    _check_complete([name.removeprefix("ce-") for name in headers])
+    return checked(Event(*sdk.read_binary(headers, body)))
 
 
 def checked(event: Event) -> Event:
@@ -254,34 +243,23 @@ def cleaned(value: str) -> str:
     return _FORBIDDEN.sub("\ufffd", value)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _bytes(data: Any) -> bytes | None:
-    if data is None or isinstance(data, bytes):
-        return data
-    return data.encode() if isinstance(data, str) else json.dumps(data, separators=(",", ":")).encode()
-
-
 def to_request(event: Event) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event in HTTP binary mode."""
-    headers, body = to_binary(_Vendor(event.attributes, event.data), data_marshaller=lambda data: data)
-    return {
-        name: quote(value, safe=_PLAIN) if name.startswith("ce-") else value for name, value in headers.items()
-    }, body or b""
+    headers, body = sdk.write_binary(event.attributes, event.data)
+    return {name: _quoted(value) if name.startswith("ce-") else value for name, value in headers.items()}, body
+
+
+def _quoted(value: str) -> str:
+    return value if _UNQUOTED.fullmatch(value) else quote(value, safe=_PLAIN)
 
 
 def to_json(event: Event) -> bytes:
     """The event in the JSON event format; JSON data stays JSON, anything else becomes `data_base64`."""
     data: Any = event.data
-    if data is not None and event.get("datacontenttype", "application/json").split(";")[0].endswith("json"):
+    if data is not None and _is_json(event):
         with contextlib.suppress(ValueError):
             data = parsed(data)
-    _, body = to_structured(_Vendor(event.attributes, data), data_marshaller=lambda value: value)
-    return body.encode() if isinstance(body, str) else body
+    return sdk.write_json(event.attributes, data).encode()
 
 
 def to_content(event: Event) -> dict[str, Any]:
@@ -302,7 +280,7 @@ def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, 
     elif "ce_specversion" in found:
         kept = {"ce-" + name[3:]: text for name, text in found.items() if name.startswith("ce_")}
         kept |= {"content-type": found["content-type"]} if "content-type" in found else {}
-        event = _decoded(kept, value or b"")
+        event = _binary(kept, value or b"")
     else:
         raise NotACloudEventError("the record has neither a `ce_specversion` header nor a structured content type")
     if key and "partitionkey" not in event.attributes:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from eventing.agent import StepKey
-from eventing.envelope import Event, from_content, to_content
+from eventing.envelope import Event, from_content, settled, to_content, to_json
 from eventing.errors import StepConflictError, StoreError
 
 
@@ -53,23 +53,27 @@ class Steps:
         Raises:
             StepConflictError: the step was done with another input (`digest` differs).
         """
-        path = key.path()
-        outcome = "adopted"
+        result = f"{key.path()}.result.json"
         # A marker lies only where a result lies: a step that was never done costs one look, not two.
-        stored = await self.objects.get(f"{path}.result.json")
+        stored = await self.objects.get(result)
         if stored is None:
-            answers = await run()
-            made = json.dumps({"digest": digest, "answers": [to_content(a) for a in answers]}).encode()
-            won = await self.objects.create(f"{path}.result.json", made, "application/json")
-            stored, outcome = (made, "done") if won else (await self._there(f"{path}.result.json"), "adopted")
-        record = _parsed(stored, path)
+            answers = [settled(answer) for answer in await run()]
+            if await self.objects.create(result, _result(digest, answers), "application/json"):
+                await self._publish(key, answers)
+                return "done"
+            stored = await self._there(result)
+        record = _parsed(stored, result)
         _same_input(key, digest, record)
-        if outcome == "adopted" and await self.objects.get(f"{path}.published.json") is not None:
+        if await self.objects.get(f"{key.path()}.published.json") is not None:
             return "duplicate"
-        for answer in record["answers"]:
-            await self._send(key.request_id, from_content(answer))
-        await self.objects.mark(f"{path}.published.json", f"{path}.result.json")
-        return outcome
+        await self._publish(key, [from_content(answer) for answer in record["answers"]])
+        return "adopted"
+
+    async def _publish(self, key: StepKey, answers: Sequence[Event]) -> None:
+        """Publish what is stored, then mark it."""
+        for answer in answers:
+            await self._send(key.request_id, answer)
+        await self.objects.mark(f"{key.path()}.published.json", f"{key.path()}.result.json")
 
     async def join(self, key: StepKey, event: Event, digest: str, of: int) -> list[Event] | None:
         """Store a part of a join; all `of` parts in order once they are there, else None.
@@ -116,6 +120,10 @@ class Steps:
         if stored is None:
             raise StoreError(f"{key} was there a moment ago and is not now; was the bucket emptied?")
         return stored
+
+
+def _result(digest: str, answers: Sequence[Event]) -> bytes:
+    return b'{"digest": "%s", "answers": [%s]}' % (digest.encode(), b", ".join(map(to_json, answers)))
 
 
 def _outcome(request_id: UUID) -> str:

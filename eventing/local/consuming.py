@@ -72,6 +72,7 @@ class Reader:
                 continue
             for record in () if self._stopping else records:
                 self._begin(record)
+            await asyncio.sleep(0)  # the deliveries first: the thread that polls would take the interpreter from them
 
     async def _renewed(self, why: KafkaUnavailableError) -> bool:
         """Whether a new consumer stands in the place of one that its group takes no more, as after Kafka's sudden death."""

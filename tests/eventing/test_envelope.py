@@ -7,7 +7,17 @@ import cloudevents.abstract
 import pytest
 from cloudevents import conversion
 
-from eventing.envelope import STRUCTURED, Event, from_json, from_record, from_request, to_json, to_record, to_request
+from eventing.envelope import (
+    STRUCTURED,
+    Event,
+    from_json,
+    from_record,
+    from_request,
+    settled,
+    to_json,
+    to_record,
+    to_request,
+)
 from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 from eventing.ids import digest
 
@@ -153,3 +163,10 @@ def test_the_sdk_reads_what_is_written_and_is_read(event):
     told = json.loads(to_json(event))
     sdk = json.loads(conversion.to_structured(Plain(event.attributes, told.get("data", event.data)), same)[1])
     assert told == {name: value for name, value in sdk.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "event", [*EVENTS, Event(BASE, b' {"b": 1, "a": "\\u00e4"} '), Event(BASE, b"{no JSON"), Event(BASE, b"null")]
+)
+def test_a_settled_event_is_what_its_json_says(event):
+    assert settled(event) == from_json(to_json(event))

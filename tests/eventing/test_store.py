@@ -1,11 +1,12 @@
 """What the step protocol needs of a bucket, on a folder, in memory and on S3: exactly one writer of an object wins."""
 
 import asyncio
+import errno
 import os
 
 import pytest
 
-from eventing.errors import BadKeyError, ConfigurationError
+from eventing.errors import BadKeyError, ConfigurationError, StoreError
 from eventing.store import Store
 
 
@@ -59,3 +60,31 @@ async def test_a_key_that_no_object_can_have_is_not_asked_for_again(store, key):
         with pytest.raises(BadKeyError) as caught:
             await ask(key)
         assert caught.value.status == 422
+
+
+async def test_in_a_folder_an_object_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    store, staged = Store.open(tmp_path.as_uri()), f"steps/a.json#{'0' * 16}"
+    (tmp_path / "steps").mkdir()
+    (tmp_path / staged).write_bytes(b"half")  # left by a process that was killed
+    assert await store.keys("steps") == []
+    with pytest.raises(BadKeyError):
+        await store.get(staged)
+
+    def full(file, data):
+        file.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("eventing.folder._write", full)
+        with pytest.raises(StoreError, match=r"steps/a\.json could not be written: No space left"):
+            await store.create("steps/a.json", b"whole")
+    assert await store.get("steps/a.json") is None
+    assert await store.create("steps/a.json", b"whole")
+    assert sorted(path.name for path in (tmp_path / "steps").iterdir()) == ["a.json", f"a.json#{'0' * 16}"]
+
+
+async def test_a_large_object_comes_back_whole_and_a_folder_is_no_object(store):
+    key, large = f"large/{os.getpid()}/object", os.urandom(1 << 20)
+    assert await store.create(key, large)
+    assert await store.get(key) == large
+    assert await store.get(f"large/{os.getpid()}") is None

@@ -1,0 +1,99 @@
+"""The CloudEvents SDK's codecs, the one place that calls them: headers or JSON <-> attributes and data.
+
+The SDK finds out anew for each event how it is encoded, and takes extensions in one at a time; here that is known, and done
+at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from cloudevents.exceptions import GenericException
+from cloudevents.sdk.event import v1
+
+from eventing.errors import NotACloudEventError
+
+Decoded = tuple[dict[str, str], bytes | None]
+_SDKEvent: Any = v1.Event  # its constructor has no types
+_OWN = frozenset(name.removeprefix("ce__") for name in vars(_SDKEvent()))  # attributes that are no extensions, and data
+
+
+def read_binary(headers: Mapping[str, str], body: bytes) -> Decoded:
+    """Attributes and data from `ce-` headers and the content type, all in lower case.
+
+    Raises:
+        NotACloudEventError: when they are none.
+    """
+    own = {name: value for name, value in headers.items() if name.removeprefix("ce-") in _OWN or name == "content-type"}
+    with _refusing():
+        decoded = _SDKEvent()
+        decoded.UnmarshalBinary(own, body, _as_it_is)
+        decoded.SetExtensions({name[3:]: value for name, value in headers.items() if name not in own})
+        return _read(decoded)
+
+
+def read_json(text: bytes | str) -> Decoded:
+    """Attributes and data from the JSON event format.
+
+    Raises:
+        NotACloudEventError: when it is none.
+    """
+    with _refusing():
+        decoded = _SDKEvent()
+        decoded.UnmarshalJSON(text, _as_it_is)
+        return _read(decoded)
+
+
+def write_binary(attributes: Mapping[str, str], data: bytes | None) -> tuple[dict[str, str], bytes]:
+    """Headers and body."""
+    headers, body = _written(attributes, data).MarshalBinary(_as_it_is)
+    return headers, body or b""
+
+
+def write_json(attributes: Mapping[str, str], data: Any) -> str:
+    """The JSON event format; data that is bytes becomes `data_base64`."""
+    return str(_written(attributes, data).MarshalJSON(_as_it_is))
+
+
+def _written(attributes: Mapping[str, str], data: Any) -> Any:
+    made = _SDKEvent()
+    for name in _OWN.intersection(attributes):
+        made.Set(name, attributes[name])
+    made.SetExtensions({name: value for name, value in attributes.items() if name not in _OWN})
+    return made.SetData(data)
+
+
+def _read(decoded: Any) -> Decoded:
+    properties: dict[str, Any] = decoded.Properties()
+    data = properties.pop("data", None)
+    given = properties | properties.pop("extensions")
+    return {str(name): _text(value) for name, value in given.items() if value is not None}, _bytes(data) or None
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever the SDK stumbles over is no CloudEvent."""
+    try:
+        yield
+    except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotACloudEventError(f"no CloudEvent: {str(error) or type(error).__name__}") from error
+
+
+def _as_it_is(data: Any) -> Any:
+    return data
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _bytes(data: Any) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
+    return data.encode() if isinstance(data, str) else json.dumps(data, separators=(",", ":")).encode()
