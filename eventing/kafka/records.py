@@ -13,7 +13,12 @@ import confluent_kafka as ck
 from eventing.errors import NotNowError
 
 MAX_RECORD_BYTES = 1024 * 1024  # as Eventing's producer: max.request.size
-QUIET: dict[str, Any] = {"log_level": 3, "logger": logging.getLogger("eventing.kafka"), "socket.keepalive.enable": True}
+QUIET: dict[str, Any] = {
+    "log_level": 3,
+    "logger": logging.getLogger("eventing.kafka"),
+    "socket.keepalive.enable": True,
+    "socket.nagle.disable": True,
+}
 
 Headers = Sequence[tuple[str, bytes | None]]
 Place = tuple[str, int]  # topic, partition

@@ -77,6 +77,8 @@ def properties(port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
+        "num.network.threads": 1,
+        "num.io.threads": 2,
         "group.min.session.timeout.ms": 1000,
         "log.cleaner.dedupe.buffer.size": 8388608,
         "auto.create.topics.enable": "false",
