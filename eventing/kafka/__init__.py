@@ -6,7 +6,7 @@ Forbidden here: knowing what an event is; vendor errors leave as KafkaUnavailabl
 from eventing.kafka.consumer import Consumer
 from eventing.kafka.producer import Producer
 from eventing.kafka.records import MAX_RECORD_BYTES, KafkaUnavailableError, Place, Record
-from eventing.kafka.topics import TopicSpec, create_topics, lag, read, sizes
+from eventing.kafka.topics import TopicSpec, create_topics, read, sizes
 
 __all__ = [
     "MAX_RECORD_BYTES",
@@ -17,7 +17,6 @@ __all__ = [
     "Record",
     "TopicSpec",
     "create_topics",
-    "lag",
     "read",
     "sizes",
 ]

@@ -34,6 +34,7 @@ class Consumer:
     ) -> None:
         self.group = group
         self._on_revoked = on_revoked
+        self._from_latest = from_latest
         self._done: dict[Place, int] = {}
         self._flow: dict[Place, bool] = {}  # whether a partition is to be read
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,6 +78,10 @@ class Consumer:
     def resume(self, place: Place) -> None:
         self._flow[place] = True
 
+    async def unread(self, time_limit_s: float = 2.0) -> int | None:
+        """How many records of this member's partitions it has yet to hand out; None while that is not known."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._unread, time_limit_s)
+
     async def close(self) -> None:
         """Commit what is done, then stop."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
@@ -95,6 +100,20 @@ class Consumer:
             elif error.fatal() or error.code() == ck.KafkaError._FATAL:
                 raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
         return found  # any other error is a passing trouble, of which librdkafka takes care
+
+    def _unread(self, time_limit_s: float) -> int | None:
+        try:
+            reached = self._consumer.position(self._consumer.assignment())
+            begun, new = [p for p in reached if p.offset >= 0], [p for p in reached if p.offset < 0]
+            reached = begun + (self._consumer.committed(new, timeout=time_limit_s) if new else [])
+            # As the last fetch told them: nothing is asked of Kafka, which may be away.
+            known = [(place.offset, *self._consumer.get_watermark_offsets(place, cached=True)) for place in reached]
+        except ck.KafkaException:
+            return None
+        if not known or any(end < 0 for _, _, end in known):
+            return None
+        untouched = [end if self._from_latest else max(first, 0) for _, first, end in known]
+        return sum(max(0, end - (at if at >= 0 else start)) for (at, _, end), start in zip(known, untouched, strict=True))
 
     def _close(self) -> None:
         self._apply()

@@ -11,11 +11,14 @@ from typing import Any
 import confluent_kafka as ck
 
 from eventing.errors import NotNowError
+from eventing.kafka.outages import Outages
 
 MAX_RECORD_BYTES = 1024 * 1024  # as Eventing's producer: max.request.size
+_log = logging.getLogger("eventing.kafka")
+_log.addFilter(Outages())
 QUIET: dict[str, Any] = {
     "log_level": 3,
-    "logger": logging.getLogger("eventing.kafka"),
+    "logger": _log,
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import confluent_kafka as ck
 from confluent_kafka import admin as vendor_admin
 
-from eventing.kafka.records import QUIET, KafkaUnavailableError, Place, Record, record_of, translating
+from eventing.kafka.records import QUIET, KafkaUnavailableError, Record, record_of, translating
 
 _vendor: Any = vendor_admin  # its admin package exports no types
 
@@ -92,60 +92,34 @@ def _to_the_end(consumer: Any, places: list[Any], time_limit_s: float) -> list[R
     return sorted(found, key=lambda r: (r.timestamp_ms, r.topic, r.partition, r.offset))
 
 
-def lag(bootstrap: str, groups: Mapping[str, Iterable[str]], time_limit_s: float = 5.0) -> dict[str, int]:
-    """How many records of its topics each consumer group has yet to finish.
+def sizes(bootstrap: str, topics: Iterable[str], time_limit_s: float = 5.0) -> dict[str, int]:
+    """How many offsets each topic holds, from its first to its end; 0 where it does not exist.
+
+    A consumer is asked, no admin client: its answers to these questions abort the whole process when a broker goes away
+    meanwhile (librdkafka issue 3663).
 
     Raises:
         KafkaUnavailableError: when Kafka cannot be reached.
     """
-    admin = _admin(bootstrap)
+    asker = _asker(bootstrap)
     with translating(bootstrap):
-        known = admin.list_topics(timeout=time_limit_s).topics
-        of = {g: [(t, p) for t in topics if t in known for p in known[t].partitions] for g, topics in groups.items()}
-        places = sorted({place for group in of.values() for place in group})
-        firsts = _offsets(admin, places, _vendor.OffsetSpec.earliest(), time_limit_s)
-        ends = _offsets(admin, places, _vendor.OffsetSpec.latest(), time_limit_s)
-        asked = {g: _committed(admin, g, time_limit_s) for g in of}
-        return {
-            g: sum(max(0, ends[p] - max(committed.get(p, 0), firsts[p])) for p in of[g])
-            for g, committed in ((g, asked[g]()) for g in of)
-        }
+        known = asker.list_topics(timeout=time_limit_s).topics
+        return {t: sum(_held(asker, t, p, time_limit_s) for p in known[t].partitions) if t in known else 0 for t in topics}
 
 
-def sizes(bootstrap: str, topics: Iterable[str], time_limit_s: float = 5.0) -> dict[str, int]:
-    """How many offsets each topic holds, from its first to its end; 0 where it does not exist."""
-    admin = _admin(bootstrap)
-    with translating(bootstrap):
-        known = admin.list_topics(timeout=time_limit_s).topics
-        of = {t: [(t, p) for p in known[t].partitions] if t in known else [] for t in topics}
-        places = [place for group in of.values() for place in group]
-        firsts = _offsets(admin, places, _vendor.OffsetSpec.earliest(), time_limit_s)
-        ends = _offsets(admin, places, _vendor.OffsetSpec.latest(), time_limit_s)
-        return {t: sum(ends[p] - firsts[p] for p in group) for t, group in of.items()}
+def _held(asker: Any, topic: str, partition: int, time_limit_s: float) -> int:
+    first, end = asker.get_watermark_offsets(ck.TopicPartition(topic, partition), timeout=time_limit_s)
+    return int(end - first)
 
 
-def _offsets(admin: Any, places: Sequence[Place], spec: Any, time_limit_s: float) -> dict[Place, int]:
-    if not places:
-        return {}
-    asked = admin.list_offsets({ck.TopicPartition(*p): spec for p in places}, request_timeout=time_limit_s)
-    return {(tp.topic, tp.partition): future.result().offset for tp, future in asked.items()}
+_askers: dict[str, Any] = {}
 
 
-def _committed(admin: Any, group: str, time_limit_s: float) -> Callable[[], dict[Place, int]]:
-    (future,) = admin.list_consumer_group_offsets(
-        [ck.ConsumerGroupTopicPartitions(group)], request_timeout=time_limit_s
-    ).values()
-
-    def answer() -> dict[Place, int]:
-        try:
-            listed = future.result().topic_partitions
-        except ck.KafkaException as error:
-            if error.args[0].code() == ck.KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise
-        return {(p.topic, p.partition): p.offset for p in listed if p.offset >= 0}
-
-    return answer
+def _asker(bootstrap: str) -> Any:
+    """One consumer a bootstrap address that only answers questions: each keeps threads and connections."""
+    if bootstrap not in _askers:
+        _askers[bootstrap] = ck.Consumer({"bootstrap.servers": bootstrap, "group.id": "torpor-ask", **QUIET})
+    return _askers[bootstrap]
 
 
 _admins: dict[str, Any] = {}

@@ -52,6 +52,11 @@ class Reader:
     def in_flight(self) -> int:
         return sum(p.offsets.in_flight for p in self._partitions.values())
 
+    async def lag(self) -> int | None:
+        """How many records are not finished, read or not; None while that is not known."""
+        unread = None if self._closed else await self._consumer.unread()
+        return None if unread is None else unread + self.in_flight
+
     async def run(self) -> None:
         """Read until `stop`.
 

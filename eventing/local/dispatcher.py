@@ -28,12 +28,16 @@ class Dispatcher:
         self._bootstrap = bootstrap
         self._stopping = asyncio.Event()
         self._courier = Courier(sinks, self._stopping)
-        self._readers = [self._of_trigger(t) for t in resources.triggers] + [self._of_source(s) for s in resources.sources]
+        self._readers = dict([*map(self._of_trigger, resources.triggers), *map(self._of_source, resources.sources)])
         self._pings = resources.pings
 
     @property
     def in_flight(self) -> int:
-        return sum(r.in_flight for r in self._readers)
+        return sum(r.in_flight for r in self._readers.values())
+
+    async def lags(self) -> dict[str, int | None]:
+        """How many events each Trigger and source has yet to finish, by name; None where that is not known."""
+        return dict(zip(self._readers, await asyncio.gather(*(r.lag() for r in self._readers.values())), strict=True))
 
     async def run(self) -> None:
         """Deliver until `stop`.
@@ -44,7 +48,7 @@ class Dispatcher:
         named = [(p, self._counts(f"ping {p.namespace}/{p.name}")) for p in self._pings]
         ticking = [asyncio.create_task(pings.run(ping, self._courier, counts)) for ping, counts in named]
         try:
-            await asyncio.gather(*(r.run() for r in self._readers))
+            await asyncio.gather(*(r.run() for r in self._readers.values()))
             await self._stopping.wait()
         finally:
             for task in ticking:
@@ -54,7 +58,7 @@ class Dispatcher:
     async def stop(self, grace_s: float = 10.0) -> None:
         """Read no more, start no further attempt, and give the deliveries under way the grace to end."""
         self._stopping.set()
-        await asyncio.gather(*(r.stop(grace_s) for r in self._readers))
+        await asyncio.gather(*(r.stop(grace_s) for r in self._readers.values()))
 
     def _counts(self, name: str) -> Counts:
         return self.counts.setdefault(name, Counts())
@@ -66,7 +70,7 @@ class Dispatcher:
             self._bootstrap, group, topics, member=_MEMBER, from_latest=from_latest, on_revoked=revoked
         )
 
-    def _of_trigger(self, trigger: Trigger) -> Reader:
+    def _of_trigger(self, trigger: Trigger) -> tuple[str, Reader]:
         name = f"trigger {trigger.namespace}/{trigger.name}"
         counts = self._counts(name)
         route = Route(name, trigger.namespace, trigger.sink, trigger.delivery, trigger.broker)
@@ -85,9 +89,9 @@ class Dispatcher:
             else:
                 counts.filtered += 1
 
-        return Reader(self._consumer(trigger.group, (trigger.broker.topic,)), handle, trigger.ordered)
+        return name, Reader(self._consumer(trigger.group, (trigger.broker.topic,)), handle, trigger.ordered)
 
-    def _of_source(self, source: KafkaSource) -> Reader:
+    def _of_source(self, source: KafkaSource) -> tuple[str, Reader]:
         name = f"source {source.namespace}/{source.name}"
         counts = self._counts(name)
         route = Route(name, source.namespace, source.sink, source.delivery)
@@ -96,4 +100,4 @@ class Dispatcher:
             counts.received += 1
             await self._courier.deliver(event_of(record, source), route, counts)
 
-        return Reader(self._consumer(source.group, source.topics, source.from_latest), handle, source.ordered)
+        return name, Reader(self._consumer(source.group, source.topics, source.from_latest), handle, source.ordered)

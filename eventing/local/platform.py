@@ -94,7 +94,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
     app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
-    app.add_routes(Status(config.bootstrap, parts.resources, parts.functions, dispatcher, parts.tally).routes())
+    app.add_routes(Status(config.bootstrap, parts.functions, dispatcher, parts.tally).routes())
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
     stack.push_async_callback(parts.functions.close)

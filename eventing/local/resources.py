@@ -107,7 +107,3 @@ class Resources:
     sources: tuple[KafkaSource, ...] = ()
     pings: tuple[PingSource, ...] = ()
     functions: tuple[Function, ...] = ()
-
-    def groups(self) -> dict[str, tuple[str, ...]]:
-        """Every consumer group and the topics that it reads."""
-        return {t.group: (t.broker.topic,) for t in self.triggers} | {s.group: s.topics for s in self.sources}

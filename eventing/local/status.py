@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,6 @@ from prometheus_client.registry import Collector
 from eventing import kafka
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.functions import Functions
-from eventing.local.resources import Resources
 from eventing.local.tally import Tally
 
 DEAD_LETTERS = "agent_errors"
@@ -24,42 +24,33 @@ DEAD_LETTERS = "agent_errors"
 class Status:
     """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
 
-    def __init__(
-        self, bootstrap: str, resources: Resources, functions: Functions, dispatcher: Dispatcher, tally: Tally
-    ) -> None:
+    def __init__(self, bootstrap: str, functions: Functions, dispatcher: Dispatcher, tally: Tally) -> None:
         self._tally = tally
         self._bootstrap = bootstrap
         self._functions = functions
         self._dispatcher = dispatcher
-        self._groups = resources.groups()
-        self._names = {t.group: f"trigger {t.namespace}/{t.name}" for t in resources.triggers}
-        self._names |= {s.group: f"source {s.namespace}/{s.name}" for s in resources.sources}
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [web.get("/platform/ps", self.ps), web.get("/platform/metrics", self.metrics)]
 
     async def ps(self, _: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(self.snapshot))
+        return web.json_response(await self.snapshot())
 
     async def metrics(self, _: web.Request) -> web.Response:
         registry = CollectorRegistry()
-        registry.register(_Families(await asyncio.to_thread(self.snapshot)))
+        registry.register(_Families(await self.snapshot()))
         await self._tally.ask(instance for scaled in self._functions.all() for instance in scaled.serving)
         registry.register(self._tally)
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    def snapshot(self) -> dict[str, Any]:
-        """Functions, deliveries (Triggers, sources, pings) and dead letters; lag is None when Kafka does not answer."""
-        lag: dict[str, int] = {}
+    async def snapshot(self) -> dict[str, Any]:
+        """Functions, deliveries (Triggers, sources, pings) and dead letters; None is what is not known, as without Kafka."""
         letters: int | None = None
-        try:
-            lag = kafka.lag(self._bootstrap, self._groups)
-            letters = kafka.sizes(self._bootstrap, [DEAD_LETTERS])[DEAD_LETTERS]
-        except kafka.KafkaUnavailableError:
-            pass
-        lag_of = {self._names[group]: waiting for group, waiting in lag.items()}
+        with contextlib.suppress(kafka.KafkaUnavailableError):
+            letters = (await asyncio.to_thread(kafka.sizes, self._bootstrap, [DEAD_LETTERS]))[DEAD_LETTERS]
+        lag = await self._dispatcher.lags()
         deliveries = {
-            name: dataclasses.asdict(counts) | {"lag": lag_of.get(name)} for name, counts in self._dispatcher.counts.items()
+            name: dataclasses.asdict(counts) | {"lag": lag.get(name)} for name, counts in self._dispatcher.counts.items()
         }
         return {
             "functions": {s.function.name: self._function(s.function.name) for s in self._functions.all()},

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
 from eventing import kafka
 from eventing.errors import PayloadTooLargeError
+from eventing.kafka.outages import Outages
 
 
-async def test_what_is_produced_is_read_back_and_lag_is_what_is_not_done(kafka_bootstrap: str) -> None:
+async def test_what_is_produced_is_read_back_and_what_is_not_read_is_counted(kafka_bootstrap: str) -> None:
     spec = kafka.TopicSpec("edge", partitions=2, config={"retention.ms": "604800000"})
     assert await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [spec]) == ["edge"]
     assert await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [spec]) == []
@@ -24,18 +26,35 @@ async def test_what_is_produced_is_read_back_and_lag_is_what_is_not_done(kafka_b
     records: list[kafka.Record] = []
     while len(records) < 5:
         records += await consumer.batch(10)
+    assert await _known(consumer) == 0
     consumer.done(records[2].place, 3)
     await consumer.close()
-    told = await asyncio.to_thread(
-        kafka.lag, kafka_bootstrap, {"edge-group": ["edge"], "new-group": ["edge"], "x": ["nope"]}
-    )
-    assert told == {"edge-group": 2, "new-group": 5, "x": 0}
     assert await asyncio.to_thread(kafka.sizes, kafka_bootstrap, ["edge", "nope"]) == {"edge": 5, "nope": 0}
 
     again = kafka.Consumer(kafka_bootstrap, "edge-group", ["edge"])
-    assert [r.offset for r in await again.batch(10, 5.0)] == [3, 4]
+    assert await again.unread() is None  # it has no partition yet
+    assert [r.offset for r in await again.batch(1, 5.0)] == [3]
+    assert await _known(again) == 1
+    assert [r.offset for r in await again.batch(10, 5.0)] == [4]
+    assert await _known(again) == 0
     await again.close()
     await producer.close()
+
+
+async def _known(consumer: kafka.Consumer) -> int:
+    while (unread := await consumer.unread()) is None:
+        await asyncio.sleep(0.05)
+    return unread
+
+
+async def test_a_group_of_the_latest_has_nothing_to_read_of_what_was_there(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("old")])
+    producer = kafka.Producer(kafka_bootstrap)
+    await producer.produce("old", b"1")
+    consumer = kafka.Consumer(kafka_bootstrap, "latest-group", ["old"], from_latest=True)
+    assert await consumer.batch(1, 1.0) == []
+    assert await _known(consumer) == 0
+    await asyncio.gather(consumer.close(), producer.close())
 
 
 async def test_a_new_static_member_takes_the_place_of_the_old_at_once(kafka_bootstrap: str) -> None:
@@ -63,6 +82,31 @@ async def test_errors_are_translated(kafka_bootstrap: str) -> None:
     with pytest.raises(kafka.KafkaUnavailableError, match=r"edge on 127.0.0.1:9"):
         await away.produce("edge", b"x")
     with pytest.raises(kafka.KafkaUnavailableError, match=r"Kafka at 127.0.0.1:9"):
-        await asyncio.to_thread(kafka.lag, "127.0.0.1:9", {"g": ["t"]}, 0.3)
+        await asyncio.to_thread(kafka.sizes, "127.0.0.1:9", ["t"], 0.3)
     with pytest.raises(kafka.KafkaUnavailableError, match=r"Kafka at 127.0.0.1:9"):
         await asyncio.to_thread(kafka.read, "127.0.0.1:9", ["t"], 0.3)
+
+
+def test_an_outage_is_told_once_however_many_clients_notice_it(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    log = logging.Logger("test")
+    log.addFilter(Outages(lambda: now[0]))
+    log.addHandler(caplog.handler)
+
+    def notice(client: int, address: str = "127.0.0.1:9092") -> None:
+        told = f"{address}/1: Connect to ipv4#{address} failed: Connection refused (after 0ms in state CONNECT)"
+        log.error("%s [%s] %s", "FAIL", f"rdkafka#consumer-{client}", f"[thrd:{address}/1]: {told}")
+
+    for client in range(20):
+        now[0] += 5
+        notice(client)
+    log.error("%s [%s] %s", "MAXPOLL", "rdkafka#consumer-1", "left the group")
+    assert [one.getMessage().partition(":")[0] for one in caplog.records] == [
+        "Kafka is away, and is tried again until it is there",
+        "MAXPOLL [rdkafka#consumer-1] left the group",
+    ]
+    assert "127.0.0.1:9092 failed: Connection refused" in caplog.records[0].getMessage()
+    notice(1, "127.0.0.2:9092")
+    now[0] += 60
+    notice(1)
+    assert len(caplog.records) == 4  # another broker, and another outage
