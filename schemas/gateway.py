@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.research import Depth, RequestMetadata
+
+_SAYS = r"\S"  # one character that is no blank
+
+
+def _said(text: str) -> str:
+    if not re.search(_SAYS, text):
+        raise ValueError("must say something: it holds nothing but blanks")
+    return text
 
 
 class ResearchRequest(BaseModel):
@@ -16,7 +25,7 @@ class ResearchRequest(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     request_id: UUID | None = Field(None, description="chosen by whoever may have to send the request again")
-    topic: str = Field(min_length=1, max_length=2_000)
+    topic: Annotated[str, Field(min_length=1, max_length=2_000, json_schema_extra={"pattern": _SAYS}), AfterValidator(_said)]
     depth: Depth = 2
     metadata: RequestMetadata = RequestMetadata()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,32 @@ def test_the_doctor_finds_a_model_server_that_is_not_there(tmp_path):
 def test_completion_is_there_for_every_shell(shell):
     done = torpor("completion", shell)
     assert done.returncode == 0 and "_TORPOR_COMPLETE" in done.stdout
+
+
+def test_an_interrupt_while_the_command_is_being_loaded_shows_no_traceback():
+    code = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+import torpor
+torpor.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupt_of_a_command_that_runs_is_left_to_the_command():
+    code = """
+import os, signal, torpor
+import eventing.cli
+eventing.cli.main = lambda: os.kill(os.getpid(), signal.SIGINT)
+try:
+    torpor.main()
+except KeyboardInterrupt:
+    print("cleaned up")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "cleaned up\n")

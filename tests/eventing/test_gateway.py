@@ -65,6 +65,7 @@ def test_curl_without_a_content_type_is_understood(world):
         ({"topic": "x", "depth": 9}, 422, "depth: Input should be less than or equal to 5 (got 9)"),
         ({"topic": "x", "depth": "two"}, 422, "depth: Input should be a valid integer (got 'two')"),
         ({"topic": ""}, 422, "topic: String should have at least 1 character (got '')"),
+        ({"topic": " \t\u00a0\n"}, 422, "topic: Value error, must say something: it holds nothing but blanks"),
         ({"depth": 1}, 422, "topic: Field required (got absent)"),
         ({"topic": "x", "colour": "red"}, 422, "colour: Extra inputs are not permitted (got 'red')"),
         ({"topic": "x", "metadata": {"email": "a@b\r\nBcc: all"}}, 422, "metadata.email: String should match pattern"),
