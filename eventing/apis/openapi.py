@@ -35,18 +35,19 @@ _ID: Doc = {
 }
 
 
-def document() -> Doc:
-    """The description as an object."""
+def document(routes: tuple[Route, ...] = ROUTES, workflow: str = "research") -> Doc:
+    """The description of a workflow's routes as an object."""
+    info = _INFO if workflow == "research" else {**_INFO, **_about(workflow)}
     schemas: Doc = {}
     paths: Doc = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     responses = {
-        f"problem-{status}": _problem(status, schemas) for status in sorted({s for r in ROUTES for s in r.problems})
+        f"problem-{status}": _problem(status, schemas) for status in sorted({s for r in routes for s in r.problems})
     }
     return {
         "openapi": "3.1.1",
-        "info": _INFO,
+        "info": info,
         "servers": [{"url": "/"}],
         "tags": _TAGS,
         "paths": paths,
@@ -54,9 +55,16 @@ def document() -> Doc:
     }
 
 
-def text() -> str:
-    """The description as the file that is committed and served."""
-    return json.dumps(document(), indent=2) + "\n"
+def _about(workflow: str) -> Doc:
+    return {
+        "title": f"Torpor gateway of the workflow {workflow}",
+        "summary": "Open a request, watch it being done, read what it ended with.",
+    }
+
+
+def text(routes: tuple[Route, ...] = ROUTES, workflow: str = "research") -> str:
+    """The description as it is served; that of `research` is committed."""
+    return json.dumps(document(routes, workflow), indent=2) + "\n"
 
 
 def _operation(route: Route, schemas: Doc) -> Doc:

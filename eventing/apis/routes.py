@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
-from schemas import ResearchQuery, WorkflowState
+from pydantic import BaseModel
+
+from eventing.workflow import Workflow
+from schemas import Contract, ResearchQuery, WorkflowState, contract_for
 from schemas.gateway import Accepted, ResearchRequest, TrailEvent
 
 JSON = "application/json"
@@ -94,7 +98,33 @@ ROUTES = (
 )  # fmt: skip
 
 
-def index() -> str:
+def of(workflow: Workflow, opens: type[Contract], asked: type[BaseModel]) -> tuple[Route, ...]:
+    """The routes as a workflow has them: opened by its own contract (`asked` is what people send), ended by its own."""
+    if opens is ResearchQuery:
+        return ROUTES
+    collection = f"/{collection_of(workflow)}"
+    own = {ResearchRequest: asked, ResearchQuery: opens}
+    ends = reduce(or_, map(contract_for, workflow.ends))
+    return tuple(
+        replace(
+            route,
+            path=route.path.replace("/research", collection),
+            summary="Open a request" if route.name == "ask" else route.summary.replace("Ask by", "Open one by"),
+            body=own.get(route.body, route.body),
+            model=ends if route.name == "answer" else route.model,
+        )
+        for route in ROUTES
+        if not route.path.startswith("/report") and (workflow.inbox is not None or route.name != "intake")
+    )
+
+
+def collection_of(workflow: Workflow) -> str:
+    """What a workflow's requests lie under; the gateway takes its name and `requests` alike."""
+    return "research" if workflow.name == "research" else "requests"
+
+
+def index(routes: tuple[Route, ...], workflow: str) -> str:
     """The routes as text, one line each."""
-    lines = [f"  {route.method:<5} {route.path:<24} {route.summary}" for route in ROUTES]
-    return "\n".join(["Torpor takes research requests.", "", *lines, ""])
+    lines = [f"  {route.method:<5} {route.path:<24} {route.summary}" for route in routes]
+    whose = "research requests" if workflow == "research" else f"requests of the workflow {workflow}"
+    return "\n".join([f"Torpor takes {whose}.", "", *lines, ""])

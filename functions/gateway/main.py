@@ -114,8 +114,9 @@ async def _intake(request: Request, _: str) -> Response:
 
 def _accepted(request_id: UUID) -> Response:
     body = json.dumps({"request_id": str(request_id)}) + "\n"
-    collection = "research" if _runtime().workflow.name == "research" else "requests"
-    return Response(body, 202, {"Location": f"/{collection}/{request_id}"}, media_type="application/json")
+    return Response(
+        body, 202, {"Location": f"/{routes.collection_of(_runtime().workflow)}/{request_id}"}, media_type="application/json"
+    )
 
 
 async def _opening(_: Request, __: str) -> Response:
@@ -159,20 +160,22 @@ async def _report_json(_: Request, request_id: str) -> Response:
     return Response(data, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
 
 
+def _routes() -> tuple[routes.Route, ...]:
+    opens = opening.contract(_runtime())
+    return routes.of(_runtime().workflow, opens, opening.asked(opens))
+
+
 async def _index(_: Request, __: str) -> Response:
-    text, name = routes.index(), _runtime().workflow.name
-    if name != "research":
-        text = text.replace("research requests", f"requests of the workflow {name}").replace("/research", "/requests")
-    return Response(text, media_type="text/plain")
-
-
-@cache
-def _description() -> bytes:
-    return OPENAPI.read_bytes()
+    return Response(routes.index(_routes(), _runtime().workflow.name), media_type="text/plain")
 
 
 async def _openapi(_: Request, __: str) -> Response:
-    return Response(_description(), media_type="application/json")
+    described, media = _routes(), "application/json"
+    if described is routes.ROUTES:
+        return Response(OPENAPI.read_bytes(), media_type=media)
+    from eventing.apis import openapi  # whoever asks what is committed needs no generator
+
+    return Response(openapi.text(described, _runtime().workflow.name), media_type=media)
 
 
 _HANDLERS = {

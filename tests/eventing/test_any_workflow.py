@@ -3,6 +3,7 @@
 import json
 from uuid import UUID, uuid4
 
+import jsonschema
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -77,7 +78,42 @@ def test_a_request_is_opened_by_the_workflows_own_contract(world, collection):
 
 def test_the_index_names_the_workflow_and_its_paths(world):
     text = world.client.get("/").text
-    assert "requests of the workflow zoo" in text and "/requests/{id}/answer" in text and "/research" not in text
+    assert (
+        "requests of the workflow zoo" in text
+        and "/requests/{id}/answer" in text
+        and "/re" not in text.replace("/requests", "")
+    )
+
+
+def test_what_is_described_is_the_workflows_own(world):
+    told = world.client.get("/openapi.json").json()
+    assert "zoo" in told["info"]["title"]
+    assert set(told["paths"]) == {
+        "/", "/openapi.json", "/requests", "/requests/{id}", "/requests/{id}/answer", "/requests/{id}/events",
+        "/requests/{id}/trail",
+    }  # fmt: skip
+    named = {name: set(schema.get("properties", {})) for name, schema in told["components"]["schemas"].items()}
+    assert told["paths"]["/requests"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(
+        "/VisitRequest"
+    )
+    assert named["VisitRequest"] == {"request_id", "animal"} and named["Tale"] == {"request_id", "text"}
+    assert told["components"]["schemas"]["CloudEvent"]["properties"]["type"] == {"const": "zoo_visits"}
+    assert not any(name.startswith("Research") for name in named)
+    for route in told["paths"]:
+        path = route.replace("{id}", str(uuid4()))
+        assert world.client.get(path).headers["content-type"] != "application/problem+json" or "{id}" in route
+
+
+def test_what_is_described_is_what_is_taken(world):
+    schema = world.client.get("/openapi.json").json()["components"]["schemas"]["VisitRequest"]
+    for body, sound in (
+        ({"animal": "otter"}, True),
+        ({"animal": 7}, False),
+        ({}, False),
+        ({"animal": "x", "colour": 1}, False),
+    ):
+        assert (world.client.post("/requests", json=body).status_code == 202) is sound
+        assert jsonschema.Draft202012Validator(schema).is_valid(body) is sound
 
 
 def test_what_breaks_the_contract_is_told(world):
