@@ -15,7 +15,7 @@ from eventing.errors import BadKeyError, StoreError
 from eventing.store import Store
 
 NEAR_BYTES = 64 * 1024  # larger objects do not keep the event loop waiting
-_STAGED = re.compile(r".*#[0-9a-f]{16}", re.DOTALL)  # a file that is being written
+_STAGED = re.compile(r".*#[0-9]+", re.DOTALL)  # a file that is being written, by the names that obstore gives, too
 _NO_OBJECT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -52,7 +52,7 @@ class Folder(Store):
 
     def _create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        staged = f"{path}#{os.urandom(8).hex()}"
+        staged = f"{path}#{int.from_bytes(os.urandom(8))}"
         with _telling(key, "written"):
             try:
                 with _new(staged) as file:

@@ -107,7 +107,7 @@ def _missing(config: Config) -> list[str]:
     """What the first start must fetch."""
     there = {
         "Apache Kafka (46 MB)": kafka_folder(config.cache).is_dir(),
-        "the model (93 MB)": bool(config.model_url) or model_file(config.cache).is_file(),
+        "the model (93 MB)": bool(config.model_url or config.pools) or model_file(config.cache).is_file(),
     }
     return [name for name, cached in there.items() if not cached]
 

@@ -27,7 +27,8 @@ def problems(config: Config, limit_s: float = LIMIT_S) -> list[str]:
     tries: list[Callable[[float], str | None]] = []
     if not kafka_folder(config.cache).is_dir():
         tries.append(_maven)
-    if not config.model_url and not model_file(config.cache).is_file() and find_spec("pip") is not None:
+    there = config.model_url or config.pools or model_file(config.cache).is_file()
+    if not there and find_spec("pip") is not None:
         tries.append(_index)
     with ThreadPoolExecutor(2, "reaching") as pool:
         return [problem for problem in pool.map(lambda one: one(limit_s), tries) if problem]
