@@ -86,6 +86,7 @@ def kafka() -> Iterator[Config]:
         model = [sys.executable, "-m", "inference.testing", "--port", str(ports.model)]
         stub = subprocess.Popen(model, stderr=subprocess.DEVNULL, env=bare.environment(), cwd=bare.HERE.parent)
         try:
+            bare.connected(ports.model).close()
             services.start(chosen, lambda *_: None)
             yield chosen
         finally:
