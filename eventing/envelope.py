@@ -145,10 +145,9 @@ def from_json(body: bytes | str) -> Event:
 
 def settled(event: Event) -> Event:
     """The event exactly as it is read again from its JSON form."""
-    if event.data and _is_json(event):
-        with contextlib.suppress(ValueError):
-            data = parsed(event.data)
-            return replace(event, data=None if data is None else _laid_out(data))
+    with contextlib.suppress(ValueError):
+        data = parsed(event.data) if event.data and _is_json(event) else event.data
+        return replace(event, data=data if data is None or data is event.data else _laid_out(data))
     return event
 
 
