@@ -9,7 +9,7 @@ import yaml
 from eventing.manifests.render import topics
 from eventing.manifests.resources import RETENTION_MS
 from eventing.workflow import Step, Workflow
-from schemas import Contract, events
+from schemas.contract import EventData, every_event
 
 Doc = dict[str, Any]
 
@@ -47,7 +47,7 @@ _REQUIRED = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
 def document(workflow: Workflow) -> Doc:
     """The description as an object."""
     schemas: Doc = {}
-    contracts = {name: contract for name, contract in events().items() if name in workflow.topics}
+    contracts = {name: contract for name, contract in every_event().items() if name in topics(workflow)}
     messages = {name: _message(name, contract, schemas) for name, contract in contracts.items()}
     messages |= {"dead_letter": _dead_letter(), **({"record": _record()} if workflow.inbox else {})}
     return {
@@ -145,7 +145,7 @@ def _told(step: Step) -> str:
     return f"Step {step.name} of {step.agent}" + "".join(f"; {bound}" for bound in bounds)
 
 
-def _message(name: str, contract: type[Contract], schemas: Doc) -> Doc:
+def _message(name: str, contract: type[EventData], schemas: Doc) -> Doc:
     schema = contract.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(schema.pop("$defs", {}))
     schemas[contract.__name__] = schema
