@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from inference.errors import BacklogError
-from inference.transport import NothingBoughtError, Transport
+from inference.transport import Transport
 
 LIMIT_S = 5.0
+SEEN = r"(\d{1,9})(?:r(\d{1,6}))?(d)?"  # how much of one call was seen: characters, restarts, its end
+_CURSOR = re.compile(rf"(?:{SEEN}(?:\.{SEEN})*)?")
+
+
+def is_cursor(text: str) -> bool:
+    """Whether a text can be a cursor of `said`."""
+    return _CURSOR.fullmatch(text) is not None
 
 
 class Accounts:
@@ -26,12 +33,7 @@ class Accounts:
             ModelUnavailableError: the scheduler does not answer. The request's first call opens the account then.
         """
         terms = {"budget_tokens": budget_tokens, "deadline": deadline.isoformat()}
-        try:
-            await self._transport.send("PUT", _path(request), terms, {}, LIMIT_S)
-        except NothingBoughtError as error:
-            if error.busy:
-                raise BacklogError(str(error), error.after) from error
-            raise
+        await self._transport.send("PUT", _path(request), terms, {}, LIMIT_S)
 
     async def close(self, request: str) -> None:
         """Close the account of a request that has ended.
@@ -45,8 +47,9 @@ class Accounts:
         """What the request's model calls said since the cursor `after`, waited for where there is nothing yet.
 
         Returns:
-            `cursor` for the next time, `open` while more can come, and `calls`, each with `call`, `at`, `text` and `done`.
-            A call's text goes on `at` so many characters; 0 for one that was seen already says that it was begun anew.
+            `cursor` for the next time, `open` while more can come, and `calls`, each with `call`, `at`, `text`, `done` and
+            the `cursor` of whoever stops after it. A call's text goes on `at` so many characters, and what was beyond is
+            void: 0 for one that was seen already says that it was begun anew.
         """
         return await self._transport.get(f"{_path(request)}/tokens?after={quote(after)}&wait={wait_s:g}", LIMIT_S + wait_s)
 

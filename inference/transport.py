@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inference.errors import (
+    BacklogError,
     ConfigurationError,
     InferenceError,
     ModelAnswerError,
@@ -113,15 +114,17 @@ class Transport:
 def refusal(where: str, status: int, text: str, after: str | None = None) -> InferenceError:
     """What an answer other than 200 means."""
     code, told = _told(text)
-    said = f"{where} answered {status}: {told}"
+    said, wait = f"{where} answered {status}: {told}", float(after) if after and after.isdecimal() else None
     if code == "budget_exceeded":
         return OutOfBudgetError(told)
+    if code == "backlog_full":
+        return BacklogError(told, wait)
     if code == "not_in_time":
         return OutOfTimeError(told)
     if code == "insufficient_quota":
         return ModelRefusedError(f"{said}; the account is used up, waiting will not help")
     if status in (429, 503):
-        return NothingBoughtError(said, busy=True, after=float(after) if after and after.isdecimal() else None)
+        return NothingBoughtError(said, busy=True, after=wait)
     if status in (408, 425) or status >= 500:
         return ModelUnavailableError(said)
     if status in (401, 403):

@@ -8,7 +8,8 @@ anew   k              what it said is given up: it could not be gone on with
 end    k, a, p, c     the answer, and the tokens bought for it in all
 lost   k, p           it failed for good; what was bought stays bought
 spent  r, p, c        tokens of a call without a key
-close  r              the request has ended; its calls are forgotten here, their answers lie in the archive
+over   r, at           the request has ended; what it said can still be read for a while
+close  r              it has been over for long enough; its calls are forgotten here, their answers lie in the archive
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class KnownRequest:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reserved: int = 0
-    closed: bool = False
+    over: float | None = None  # when it ended, in seconds since the epoch
     calls: dict[str, KnownCall] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -71,7 +72,7 @@ class KnownRequest:
 
 
 class Book:
-    """Every request that is open."""
+    """Every request that is open, or over since a short while."""
 
     def __init__(self) -> None:
         self.requests: dict[str, KnownRequest] = {}
@@ -87,6 +88,11 @@ class Book:
             LookupError, TypeError: it is none of ours, or speaks of what was never begun.
         """
         getattr(self, f"_{record['t']}")(record)
+
+    @property
+    def open(self) -> int:
+        """How many requests are open and have not ended."""
+        return sum(request.over is None for request in self.requests.values())
 
     def request(self, name: str) -> KnownRequest:
         return self.requests.setdefault(name, KnownRequest())
@@ -135,6 +141,7 @@ class Book:
     def _lost(self, record: Mapping[str, Any]) -> None:
         call = self.calls[record["k"]]
         self._spent({"r": call.request, "p": call.prompt_tokens + record["p"], "c": call.tokens + call.twice})
+        call.restarts += bool(call.parts)  # whoever watches has seen what is given up here
         call.begun, call.twice, call.tokens, call.parts, call.prompt_tokens = False, 0, 0, [], 0
 
     def _spent(self, record: Mapping[str, Any]) -> None:
@@ -143,12 +150,16 @@ class Book:
         request.completion_tokens += record["c"]
         request.tell()
 
+    def _over(self, record: Mapping[str, Any]) -> None:
+        request = self.requests[record["r"]]
+        request.over = record["at"]
+        request.tell()
+
     def _close(self, record: Mapping[str, Any]) -> None:
         request = self.requests.pop(record["r"], None)
         for key in request.calls if request else ():
             self.calls.pop(key, None)
         if request:
-            request.closed = True
             request.tell()
 
     def _call(self, record: Mapping[str, Any]) -> None:
@@ -163,5 +174,7 @@ class Book:
             yield {"t": "open", "r": name, "b": request.budget, "d": request.deadline}
             if request.spent:
                 yield {"t": "spent", "r": name, "p": request.prompt_tokens, "c": request.completion_tokens}
+            if request.over is not None:
+                yield {"t": "over", "r": name, "at": request.over}
             for call in request.calls.values():
                 yield {"t": "call", "call": {**vars(call), "parts": [call.text], "archived": False}}

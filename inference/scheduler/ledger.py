@@ -11,6 +11,7 @@ from inference.scheduler.errors import BacklogError, BudgetError
 from inference.scheduler.journal import Journal
 from inference.scheduler.wire import Ask
 
+READABLE_S = 60.0  # what a request said can be read so long after its end, by whoever comes back late
 AFTER_DEADLINE_S = 900.0  # a request is forgotten so long after it should have ended
 WITHOUT_DEADLINE = timedelta(hours=24)
 
@@ -31,28 +32,26 @@ class Ledger:
         found = book.requests.get(request)
         if found is not None:
             return found
-        if admitted and len(book.requests) >= self._most_open:
-            raise BacklogError(f"{len(book.requests)} requests are open, which is the limit; ask again later")
+        if admitted and len(book.requests) >= self._most_open <= book.open:
+            raise BacklogError(f"{book.open} requests are open, which is the limit; ask again later")
         self._journal.write({"t": "open", "r": request, "b": budget, "d": deadline.timestamp()})
         return book.requests[request]
 
-    def close(self, request: str) -> bool:
-        """Forget a request that has ended; False when some of its answers are not in the archive yet, or still come."""
+    def end(self, request: str, now: datetime) -> None:
+        """A request has ended: it counts no more among the open ones, and is forgotten when nobody reads it any more."""
         found = self._journal.book.requests.get(request)
-        if found is None:
-            return True
-        if found.reserved or not all(call.archived for call in found.calls.values() if call.answer is not None):
-            found.closed = True
-            return False
-        self._journal.write({"t": "close", "r": request})
-        return True
+        if found is not None and found.over is None:
+            self._journal.write({"t": "over", "r": request, "at": now.timestamp()})
 
     def sweep(self, now: datetime) -> None:
-        """Close what was closed before and what has had its time."""
+        """Forget what has ended or has had its time, once its answers are in the archive and none is to come."""
+        moment = now.timestamp()
         for name, request in list(self._journal.book.requests.items()):
-            over = request.deadline is not None and now.timestamp() > request.deadline + AFTER_DEADLINE_S
-            if request.closed or over:
-                self.close(name)
+            ended = request.over is not None and moment > request.over + READABLE_S
+            late = request.deadline is not None and moment > request.deadline + AFTER_DEADLINE_S
+            kept = all(call.archived for call in request.calls.values() if call.answer is not None)
+            if (ended or late) and kept and not request.reserved:
+                self._journal.write({"t": "close", "r": name})
 
     @asynccontextmanager
     async def reserved(self, ask: Ask, now: datetime) -> AsyncIterator[None]:

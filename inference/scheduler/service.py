@@ -86,7 +86,7 @@ class Service:
             metrics.slots.labels(server.name).set(server.slots)
             metrics.in_flight.labels(server.name).set(server.outstanding)
         metrics.waiting.set(self._admission.waiting)
-        metrics.open_requests.set(len(book.requests))
+        metrics.open_requests.set(book.open)
         return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _state(self, _: web.Request) -> web.Response:
@@ -106,7 +106,7 @@ class Service:
         told = {
             "servers": servers,
             "waiting": self._admission.waiting,
-            "open_requests": len(book.requests),
+            "open_requests": book.open,
             "call_keys": book.keys,
             "generations": book.starts,
             "tokens_twice": book.twice,
@@ -141,7 +141,7 @@ class Service:
         return web.json_response(told)
 
     async def _close(self, request: web.Request) -> web.Response:
-        self._calls.ledger.close(request.match_info["id"])
+        self._calls.ledger.end(request.match_info["id"], datetime.now(UTC))
         return web.Response(status=204)
 
     async def _tokens(self, request: web.Request) -> web.Response:

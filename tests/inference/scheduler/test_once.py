@@ -45,17 +45,13 @@ async def test_answers_outlive_the_scheduler_and_its_journal(server: FakeServer,
     async with scheduler(pools, tmp_path) as second:  # from the journal
         assert await second.text(body(), Torpor_Call=KEY) == said
         await second.http.delete(f"{second.url}/requests/{REQUEST}")
-        await until(lambda: _closed(second))
+        await until(lambda: list((tmp_path / "store/calls").glob("*.json")))
     (tmp_path / "journal/journal.jsonl").unlink()
     async with scheduler(pools, tmp_path) as third:  # from the store
         assert await third.text(body(), Torpor_Call=KEY) == said
         status, answer = await third.ask(body("another"), Torpor_Call=KEY)
         assert (status, answer["error"]["code"]) == (409, "call_key_conflict")
     assert len(server.calls) == 1
-
-
-async def _closed(running: Running) -> bool:
-    return bool((await running.get("state"))["open_requests"] == 0)
 
 
 async def test_an_answer_whose_caller_vanished_is_there_for_its_redelivery(server: FakeServer, one: Running) -> None:
