@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from urllib.parse import quote
@@ -104,7 +105,9 @@ def failed(name: str, error: Exception, event: Event | None) -> Response:
     else:
         content = {"title": type(error).__name__, "status": status, "detail": str(error)}
     reason = quote(str(error)[:500], safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")[:900].strip()
-    return problem(content, {"Kne-Failedstep": name, "Kne-Reason": reason, "Kne-Error": type(error).__name__})
+    after: float | None = getattr(error, "after", None)
+    wait = {"Retry-After": str(math.ceil(after))} if after else {}
+    return problem(content, {"Kne-Failedstep": name, "Kne-Reason": reason, "Kne-Error": type(error).__name__, **wait})
 
 
 async def _traced(name: str, event: Event, wake_s: float | None, take: Take) -> str:

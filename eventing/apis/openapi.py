@@ -143,7 +143,11 @@ def _problem(status: int, schemas: Doc) -> Doc:
         content["text/plain"] = {
             "schema": {"type": "string"}
         }  # functions-framework's own, of a path that no function is given
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    found: Doc = {"description": HTTPStatus(status).phrase, "content": content}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        told = "seconds after which it is worth asking again"
+        found["headers"] = {"Retry-After": {"description": told, "schema": {"type": "integer", "minimum": 1}}}
+    return found
 
 
 def _schema(of: Any, mode: JsonSchemaMode, schemas: Doc) -> Doc:

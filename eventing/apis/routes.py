@@ -18,8 +18,9 @@ JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
-# What can be wrong with a body that is taken in; 503: the broker or the bucket did not take it, nothing is half done.
-_INTAKE = (400, 409, 413, 422, 503)
+# What can be wrong with a body that is taken in; 429: as many requests are open as the models' scheduler takes; 503: the
+# broker or the bucket did not take it, nothing is half done.
+_INTAKE = (400, 409, 413, 422, 429, 503)
 
 
 @dataclass(frozen=True)

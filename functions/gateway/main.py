@@ -19,6 +19,7 @@ from eventing.errors import StepConflictError, UnsupportedMediaTypeError
 from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
+from functions.accounts import Desk
 from functions.gateway import admission, opening, reading
 
 BODY_BYTES = 256 * 1024
@@ -29,6 +30,11 @@ telemetry.start("gateway", os.environ)
 @cache
 def _runtime() -> Runtime:
     return Runtime(os.environ)
+
+
+@cache
+def _desk() -> Desk:
+    return Desk.of(_runtime().environ)
 
 
 @functions_framework.aio.http
@@ -89,13 +95,13 @@ async def _ask(request: Request, _: str) -> Response:
     # curl -d says application/x-www-form-urlencoded whatever the body is; the body decides.
     if content_type not in ("application/json", "application/x-www-form-urlencoded"):
         raise UnsupportedMediaTypeError(f"send application/json, got {content_type[:80]}")
-    return _accepted(await admission.admit(admission.parsed(await body_of(request, BODY_BYTES), _runtime()), _runtime()))
+    asked = admission.parsed(await body_of(request, BODY_BYTES), _runtime())
+    return _accepted(await admission.admit(asked, _runtime(), _desk()))
 
 
 async def _event(request: Request, _: str) -> Response:
-    return _accepted(
-        await admission.admit_event(from_request(request.headers, await body_of(request, BODY_BYTES)), _runtime())
-    )
+    event = from_request(request.headers, await body_of(request, BODY_BYTES))
+    return _accepted(await admission.admit_event(event, _runtime(), _desk()))
 
 
 async def _intake(request: Request, _: str) -> Response:
@@ -103,10 +109,10 @@ async def _intake(request: Request, _: str) -> Response:
     event = from_request(request.headers, await body_of(request))
     try:
         if event.type == _runtime().workflow.opens:
-            await admission.admit_event(event, _runtime())
+            await admission.admit_event(event, _runtime(), _desk())
         else:
             given = admission.parsed(event.data or b"", _runtime())
-            await admission.admit(given, _runtime(), ids.request_id_of(event.source, event.id))
+            await admission.admit(given, _runtime(), _desk(), ids.request_id_of(event.source, event.id))
     except admission.RequestTakenError as error:  # a broker tries a 409 again, and the partition waits meanwhile
         raise StepConflictError(str(error)) from error
     return Response(status_code=204)

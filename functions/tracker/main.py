@@ -7,6 +7,7 @@ from eventing import telemetry
 from eventing.envelope import Event
 from eventing.function import takes_events
 from eventing.runtime import Runtime
+from functions.accounts import Desk
 from functions.tracker.tracking import Tracker
 
 telemetry.start("tracker", os.environ)
@@ -14,7 +15,7 @@ telemetry.start("tracker", os.environ)
 
 @cache
 def _tracker() -> Tracker:
-    return Tracker(Runtime(os.environ))
+    return Tracker(Runtime(os.environ), Desk.of(os.environ))
 
 
 async def _take(event: Event, coldstart: bool) -> str:

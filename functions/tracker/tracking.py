@@ -1,4 +1,5 @@
-"""What the tracker does with an event: note it, publish the request's new state, end the request when it must end."""
+"""What the tracker does with an event: note it, publish the request's new state, end the request when it must end,
+close its account when it has."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from eventing.errors import EventingError
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.state import deadline_of, fold, is_dead_letter, notes
+from functions.accounts import Desk
 from schemas import Contract, RequestMetadata, WorkflowState, contract_for
 
 TICK = "dev.knative.sources.ping"
@@ -26,8 +28,8 @@ _HARMLESS = ("StepConflictError",)
 class Tracker:
     """Folds events; holds nothing that is not in the store."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, desk: Desk | None = None) -> None:
+        self._runtime, self._desk = runtime, desk
         self._journal = runtime.journal
 
     async def take(self, event: Event, coldstart: bool = False) -> str:
@@ -47,6 +49,8 @@ class Tracker:
         elif state.status == "running":
             await self._watch(request_id, events)
         await self._publish(request_id, state)
+        if self._desk and event.type in self._runtime.workflow.ends and state.status != "running":
+            await self._desk.close(str(request_id))
         return "done" if new else "duplicate"
 
     def _harmless(self, dead: Event, events: list[Event]) -> bool:

@@ -1,8 +1,10 @@
 """The HTTP side: what it takes, what it refuses and how it says so; nothing refused is ever published."""
 
+import asyncio
+import functools
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,10 +17,14 @@ from eventing.runtime import Runtime
 from eventing.state import Journal
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, context, memory_bucket
+from functions.accounts import PATIENCE_S, Desk
 from functions.formatter.agent import handle
 from functions.gateway import main
-from inference.testing import FakeModel
+from inference.errors import InferenceError, ModelRefusedError, ModelUnavailableError
+from inference.testing import FakeModel, FakeServer
+from inference.transport import refusal
 from tests.browser.results import full
+from tests.inference.scheduler.conftest import pools_of, scheduler, server_of
 
 
 @pytest.fixture
@@ -32,6 +38,8 @@ def world(monkeypatch):
     runtime.__dict__.update(store=store, publisher=World.broker, journal=Journal(store))
     runtime.__dict__["steps"] = Steps(store, World.broker.publish, frozenset(runtime.workflow.ends))
     monkeypatch.setattr(main, "_runtime", lambda: runtime)
+    monkeypatch.setattr(main, "_desk", lambda: World.desk)
+    World.desk = Desk(None)
     methods = ["GET", "POST", "PUT", "DELETE"]
     World.client = TestClient(Starlette(routes=[Route("/{path:path}", main.function, methods=methods)]))
     World.runtime, World.store = runtime, store
@@ -168,6 +176,74 @@ async def test_progress_ends_with_the_state_and_is_taken_up_again_where_it_was(w
     ]
     again = world.client.get(f"/research/{request_id}/events", headers={"Last-Event-ID": first.id}).text
     assert "event: research_requests" not in again and "event: research_complete" in again
+
+
+class Accounts:
+    """Accounts that answer as they are told."""
+
+    def __init__(self, error: InferenceError | None = None, hangs: bool = False) -> None:
+        self.error, self.hangs, self.opened = error, hangs, []
+
+    async def open(self, request: str, budget_tokens: int, deadline: datetime) -> None:
+        self.opened.append((request, budget_tokens, deadline))
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.error:
+            raise self.error
+
+
+def test_a_request_has_an_account_before_its_opening_event_is_stored_and_only_one(world):
+    accounts = Accounts()
+    world.desk = Desk(accounts)
+    body = {"request_id": str(uuid4()), "topic": "x", "depth": 1}
+    for _ in range(3):
+        assert world.client.post("/research", json=body).status_code == 202
+    assert accounts.opened == [(body["request_id"], 60_000, NOON + timedelta(minutes=30))]
+    event = opening({"request_id": str(uuid4()), "topic": "x", "depth": 1})
+    headers, sent = to_request(event.having(deadline=(NOON + timedelta(minutes=5)).isoformat()))
+    assert world.client.post("/", content=sent, headers=headers).status_code == 202
+    assert accounts.opened[-1][2] == NOON + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        Accounts(ModelUnavailableError("no scheduler at http://x: cannot connect")),
+        Accounts(ModelRefusedError("http://x/requests answered 404: a model server without accounts")),
+        Accounts(hangs=True),
+        Accounts(refusal("http://x", 503, "no endpoints", "5")),
+    ],
+    ids=["away", "no accounts", "hangs", "503"],
+)
+def test_a_request_is_taken_without_an_account_where_the_scheduler_does_not_answer(world, accounts):
+    world.desk = Desk(accounts)
+    assert world.client.post("/research", json={"topic": "x", "depth": 1}).status_code == 202
+    assert len(accounts.opened) == len(world.broker.events) == 1
+    assert PATIENCE_S <= 1.0
+
+
+async def test_beyond_the_backlog_nothing_is_taken_by_any_door_and_the_answer_says_when_to_come_back(world, tmp_path):
+    with FakeServer() as server:
+        async with scheduler(pools_of(server_of(server), limits={"open_requests": 1}), tmp_path) as one:
+            world.desk = Desk.of({"TORPOR_MODEL_URL": f"{one.url}/v1"})
+            post = functools.partial(asyncio.to_thread, world.client.post)
+            mine = {"request_id": str(uuid4()), "topic": "x", "depth": 1}
+            assert (await post("/research", json=mine)).status_code == 202
+            assert (await one.get(f"requests/{mine['request_id']}"))["budget_tokens"] == 60_000
+            headers, sent = to_request(opening({"request_id": str(uuid4()), "topic": "x", "depth": 1}))
+            record, plain = to_request(opening({"topic": "x", "depth": 1}, "dev.knative.kafka.event"))
+            for refused in (
+                await post("/research", json={"topic": "y", "depth": 1}),
+                await post("/", content=sent, headers=headers),
+                await post("/intake", content=plain, headers=record),
+            ):
+                assert refused.status_code == 429 and refused.headers["content-type"] == "application/problem+json"
+                assert int(refused.headers["retry-after"]) > 0
+                assert "1 requests are open, which is the limit" in refused.json()["detail"]
+            assert len(world.broker.events) == 1 and len(await world.store.keys("requests")) == 1
+            assert (await post("/research", json=mine)).status_code == 202  # it was taken before
+            await Desk.of({"TORPOR_MODEL_URL": f"{one.url}/v1"}).close(mine["request_id"])
+            assert (await post("/intake", content=plain, headers=record)).status_code == 204
 
 
 async def test_a_report_is_served_under_a_strict_policy(world):

@@ -5,13 +5,17 @@ import json
 import random
 from datetime import timedelta
 
+import pytest
+
 from eventing.envelope import Event
 from eventing.runtime import Runtime
 from eventing.state import Journal, fold, notes, overdue
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
 from eventing.workflow import named
+from functions.accounts import Desk
 from functions.tracker.tracking import TICK, Tracker
+from inference.errors import ModelUnavailableError
 
 WORKFLOW = named("research")
 
@@ -103,6 +107,37 @@ async def test_snapshots_follow_every_event():
     assert [s["status"] for s in world.published("workflow_state")] == ["running"] * 6 + ["complete"]
     assert await world.tracker.take(history()[0]) == "duplicate"
     assert world.broker.events[-1].id == world.broker.events[-2].id
+
+
+class Accounts:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.closed = error, []
+
+    async def close(self, request: str) -> None:
+        self.closed.append(request)
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, ModelUnavailableError("no scheduler")])
+async def test_the_account_of_a_request_is_closed_when_it_has_ended_wherever_the_scheduler_is(error):
+    world, accounts = World(), Accounts(error)
+    world.tracker = Tracker(world.runtime, Desk(accounts))
+    for one in history()[:-1]:
+        await world.tracker.take(one)
+    assert accounts.closed == []
+    assert await world.tracker.take(history()[-1]) == "done"
+    assert accounts.closed == [str(REQUEST)]
+
+
+async def test_the_account_of_a_request_that_is_ended_is_closed_by_the_event_that_says_so():
+    world, accounts = World(), Accounts()
+    world.tracker = Tracker(world.runtime, Desk(accounts))
+    await world.tracker.take(history()[0])
+    world.now += timedelta(minutes=31)
+    assert await world.tracker.expire() == 1 and accounts.closed == []
+    await world.tracker.take(next(e for e in world.broker.events if e.type == "research_failed"))
+    assert accounts.closed == [str(REQUEST)]
 
 
 async def test_an_overdue_request_is_ended_once_with_a_reason_and_its_address():
