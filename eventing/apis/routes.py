@@ -64,8 +64,12 @@ ROUTES = (
     ),
     Route(
         "progress", "GET", "/research/{id}/events", "Its progress, as server-sent events", 200,
-        "a stream: one message an event, at last one named `end` with the state", "text/event-stream", problems=(404, 503),
-        note="A client that comes back with Last-Event-ID goes on where it was.",
+        "a stream: a message an event, others named `tokens` with what models say, the last named `end` with the state",
+        "text/event-stream", problems=(404, 503),
+        note="A client that comes back with Last-Event-ID goes on where it was, nothing twice, nothing left out. A stream "
+        "ends before the gateway's time limit, and says `retry`: come back. The data of `tokens` is JSON: `call`, whose "
+        "it is (`agent`, `step`, `part`, `revision`), and `text`, which goes on after `at` characters "
+        "(what was beyond is void; 0 for a known call: it was begun anew); `done` at its end.",
     ),
     Route(
         "trail", "GET", "/research/{id}/trail", "Every event of it, with ids, times and causes", 200, "the events, by time",

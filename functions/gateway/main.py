@@ -20,7 +20,7 @@ from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
-from functions.gateway import admission, opening, reading
+from functions.gateway import admission, opening, reading, streaming
 
 BODY_BYTES = 256 * 1024
 
@@ -147,8 +147,11 @@ async def _trail(_: Request, request_id: str) -> Response:
 
 async def _progress(request: Request, request_id: str) -> Response:
     await reading.state(UUID(request_id), _runtime())
-    stream = reading.progress(UUID(request_id), _runtime(), request.headers.get("last-event-id"))
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    last, lasts_s = request.headers.get("last-event-id"), streaming.lasts(_runtime().time_limit_s)
+    stream = streaming.progress(UUID(request_id), _runtime(), _desk(), last, lasts_s)
+    # Proxies that gather answers (nginx) pass this one on as it comes.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 async def _report(_: Request, request_id: str) -> Response:

@@ -1,22 +1,17 @@
-"""Reading back: a request's state, its trail, its progress as it happens, its report."""
+"""Reading back: a request's state, its trail, its report."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 from eventing.envelope import Event, from_json
 from eventing.errors import EventingError
 from eventing.runtime import Runtime
-from eventing.state import fold, notes, overdue
+from eventing.state import fold, overdue
 from functions.policy import policy
 from schemas import WorkflowState
 
-LOOK_EVERY_S = 0.25
-HEARTBEAT_EVERY_S = 10.0
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -43,37 +38,6 @@ async def trail(request_id: UUID, runtime: Runtime) -> list[Event]:
 async def state(request_id: UUID, runtime: Runtime) -> WorkflowState:
     """Where a request stands at this moment, its deadline counted exactly."""
     return overdue(fold(request_id, await trail(request_id, runtime), runtime.workflow), runtime.clock())
-
-
-async def progress(request_id: UUID, runtime: Runtime, after: str | None) -> AsyncIterator[str]:
-    """A request's events as server-sent events until it ends; `after` is the Last-Event-ID of a returning client."""
-    sent: set[str] = set()
-    silent = 0.0
-    yield "retry: 1000\n\n"
-    while True:
-        events = await trail(request_id, runtime)
-        if after and after in (names := [_name(event) for event in events]):
-            sent.update(names[: names.index(after) + 1])
-            after = None
-        for event in events:
-            if _name(event) not in sent:
-                sent.add(_name(event))
-                silent = 0.0
-                data = json.dumps({**event.attributes, "notes": notes(event)})
-                yield f"id: {_name(event)}\nevent: {event.type}\ndata: {data}\n\n"
-        now = overdue(fold(request_id, events, runtime.workflow), runtime.clock())
-        if now.status != "running":
-            yield f"event: end\ndata: {now.model_dump_json()}\n\n"
-            return
-        await asyncio.sleep(LOOK_EVERY_S)
-        silent += LOOK_EVERY_S
-        if silent >= HEARTBEAT_EVERY_S:
-            silent = 0.0
-            yield ": still running\n\n"
-
-
-def _name(event: Event) -> str:
-    return event.id + ("-dead" if event.get("knativeerrorcode") else "")
 
 
 async def report(request_id: UUID, form: str, runtime: Runtime) -> bytes:

@@ -174,7 +174,8 @@ async def test_progress_ends_with_the_state_and_is_taken_up_again_where_it_was(w
         "event: research_complete",
         "event: end",
     ]
-    again = world.client.get(f"/research/{request_id}/events", headers={"Last-Event-ID": first.id}).text
+    last = next(line.removeprefix("id: ") for line in text.splitlines() if line.startswith("id: "))
+    again = world.client.get(f"/research/{request_id}/events", headers={"Last-Event-ID": last}).text
     assert "event: research_requests" not in again and "event: research_complete" in again
 
 

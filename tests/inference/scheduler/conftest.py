@@ -70,11 +70,11 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def scheduler(pools: Pools, folder: Path, ingress: str | None = None) -> AsyncIterator[Running]:
+async def scheduler(pools: Pools, folder: Path, ingress: str | None = None, port: int = 0) -> AsyncIterator[Running]:
     async with running(pools, folder / "journal", (folder / "store").as_uri(), ingress) as app:
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
         await site.start()
         port = runner.addresses[0][1]
         connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=60)
