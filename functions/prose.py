@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from eventing.harmless import plain as plain
 
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’)\]]*+(?=\s++[\"'“‘(\[$]?[A-Z0-9À-ÞΑ-ΩА-Я])|[。！？]")
 _ABBREVIATION = re.compile(
@@ -34,17 +35,6 @@ _ENDINGS = (
     ("s", ""),
     ("e", ""),
 )
-
-
-def plain(text: str) -> str:
-    """Text on one line, without control, format (zero-width, bidirectional), private and unassigned characters."""
-    return " ".join("".join(_harmless(character) for character in text).split())
-
-
-def _harmless(character: str) -> str:
-    if character.isspace():
-        return " "
-    return "" if unicodedata.category(character)[0] == "C" else character
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:

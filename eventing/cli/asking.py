@@ -12,6 +12,7 @@ import click
 
 from eventing.cli import gateway, opening
 from eventing.cli.trails import clock
+from eventing.harmless import plain
 
 _VERDICTS = {
     "summary_ready": "claims written",
@@ -35,6 +36,11 @@ class Story:
     def complete(self) -> bool:
         return self.state.get("status") == "complete"
 
+    @property
+    def why(self) -> str:
+        """Why it failed."""
+        return plain(self.state.get("reason") or "no reason was given")
+
 
 def post(url: str, topic: str, depth: int, email: str | None, sources: str | None) -> str:
     """Post a request to the gateway; its request id."""
@@ -48,14 +54,14 @@ def post(url: str, topic: str, depth: int, email: str | None, sources: str | Non
 def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     """What one event is worth telling."""
     if "knativeerrorcode" in event:
-        yield click.style(
-            f"{clock(event)}  given up: {event['type']}: {event.get('reason', event['knativeerrorcode'])}", fg="red"
-        )
+        reason = plain(event.get("reason", event["knativeerrorcode"]))
+        yield click.style(f"{clock(event)}  given up: {event['type']}: {reason}", fg="red")
         return
     place = event["source"].split("/")
     if event["type"] == "step_failed":
         again = "; it will be tried again" if event.get("retried") == "true" else ""
-        yield click.style(f"{clock(event)}  {event.get('notes', {}).get('reason', 'a step failed')}{again}", fg="yellow")
+        reason = plain(event.get("notes", {}).get("reason", "a step failed"))
+        yield click.style(f"{clock(event)}  {reason}{again}", fg="yellow")
         return
     if len(place) != 4 or "durationms" not in event:
         return

@@ -105,10 +105,13 @@ def ps(as_json: bool) -> None:
 @click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents: Markdown, text, HTML, PDF.")
 @click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the end last.")
-def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float, as_json: bool) -> None:
+@click.option("--tokens", is_flag=True, help="With --json: what the models say, too, as they say it.")
+def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float, as_json: bool, tokens: bool) -> None:
     """Ask for a report on TOPIC and watch it being made."""
     from eventing.cli import platform, watching
 
+    if tokens and not as_json:
+        raise click.UsageError("--tokens goes with --json; on a terminal the picture shows what the models say")
     chosen = project.config()
     url = project.gateway_url(chosen)
     collection = None
@@ -118,9 +121,9 @@ def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s:
     if not as_json:
         asking.say(f"request {request_id}")
     look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)["functions"]
-    story = watching.follow(url, request_id, wait_s, look, as_json)
+    story = watching.follow(url, request_id, wait_s, look, as_json, tokens)
     if not story.complete:
-        raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
+        raise CommandError(f"the request failed: {story.why}")
     if not as_json:
         end = f"report: {story.state['link']}" if story.state.get("link") else opening.answer(url, request_id)
         asking.say(f"{end}   ({asking.cost(story)})")

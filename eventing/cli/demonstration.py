@@ -48,7 +48,7 @@ def _ask(config: Config, topic: str, depth: int, sources: Path | None, began: fl
     say(f"  request {request_id}")
     story = watching.follow(url, request_id, 900.0, lambda: platform.status(config)["functions"])
     if not story.complete:
-        raise CommandError(f"the request failed: {story.state.get('reason', 'no reason was given')}")
+        raise CommandError(f"the request failed: {story.why}")
     letter = _letter(config, request_id)
     took = time.monotonic() - began
     heading("The report")

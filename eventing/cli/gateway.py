@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import urllib3
 from eventing.cli.errors import CommandError, NotRunningError
 
 _HTTP = urllib3.PoolManager(retries=False)
+MOST_MISSES = 30  # about a minute without any answer
 
 
 def call(
@@ -57,6 +59,8 @@ def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]
             answer = _HTTP.request(
                 "GET", url, headers=headers, preload_content=False, timeout=urllib3.Timeout(10, time_limit_s)
             )
+            if answer.status >= 500 and misses < MOST_MISSES:
+                raise urllib3.exceptions.HTTPError(f"status {answer.status}")  # it is being started again
             if answer.status >= 400:
                 raise CommandError(f"{url} answered {answer.status}: {problem(answer.read())}")
             for fields in _messages(answer):
@@ -67,7 +71,7 @@ def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]
                     return
         except urllib3.exceptions.HTTPError as error:
             misses += 1
-            if misses > 30:
+            if misses > MOST_MISSES:
                 raise NotRunningError(f"{url} does not answer any more ({type(error).__name__})") from error
         _pause(misses)
 
@@ -79,9 +83,9 @@ def _pause(misses: int) -> None:
 
 
 def _messages(answer: urllib3.BaseHTTPResponse) -> Iterator[dict[str, str]]:
-    buffer = ""
+    buffer, decoded = "", codecs.getincrementaldecoder("utf-8")("replace")
     for chunk in answer.stream(amt=None):
-        buffer += chunk.decode("utf-8", "replace")
+        buffer += decoded.decode(chunk)
         while "\n\n" in buffer:
             block, buffer = buffer.split("\n\n", 1)
             fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))

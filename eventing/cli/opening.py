@@ -7,6 +7,7 @@ from typing import Any
 
 from eventing.cli import gateway
 from eventing.cli.errors import CommandError
+from eventing.harmless import printable
 
 
 def body(url: str, text: str, depth: int, metadata: dict[str, str]) -> dict[str, Any]:
@@ -44,4 +45,4 @@ def answer(url: str, request_id: str) -> str:
     found = json.loads(gateway.call("GET", f"{url}/requests/{request_id}/answer"))
     rest = {name: value for name, value in found.items() if name != "request_id"}
     only = next(iter(rest.values())) if len(rest) == 1 else None
-    return only.strip() if isinstance(only, str) else json.dumps(rest, indent=2, ensure_ascii=False)
+    return printable(only.strip() if isinstance(only, str) else json.dumps(rest, indent=2, ensure_ascii=False))

@@ -14,47 +14,60 @@ from eventing.cli.asking import Story, lines, say
 from eventing.cli.errors import CommandError, NotRunningError
 
 Look = Callable[[], dict[str, dict[str, Any]]]
+Events = Iterator[tuple[str, dict[str, Any]]]
 LOOK_EVERY_S = 0.4
 
 
-def follow(url: str, request_id: str, time_limit_s: float, look: Look | None = None, as_json: bool = False) -> Story:
+def follow(
+    url: str,
+    request_id: str,
+    time_limit_s: float,
+    look: Look | None = None,
+    as_json: bool = False,
+    with_tokens: bool = False,
+) -> Story:
     """Show every step of a request as it is done, until the request ends.
 
     Args:
         look: tells the platform's functions, for the picture; None where there is no platform to ask.
+        with_tokens: whether the JSON lines have what the models say, too.
     """
     events = gateway.events(f"{url}/research/{request_id}/events", time_limit_s)
     if as_json:
-        return _as_json(request_id, events)
+        return _as_json(request_id, events, with_tokens)
     if sys.stdout.isatty():
         return _as_picture(request_id, events, look)
     return _as_lines(request_id, events, say)
 
 
-def _as_json(request_id: str, events: Iterator[tuple[str, dict[str, Any]]]) -> Story:
+def _as_json(request_id: str, events: Events, with_tokens: bool) -> Story:
     def nothing(_: str) -> None:
         return
 
-    def told() -> Iterator[tuple[str, dict[str, Any]]]:
+    def told() -> Events:
         for event, data in events:
+            if event == "tokens" and not with_tokens:
+                continue
             say(json.dumps({"event": event, **({"state": data} if event == "end" else data)}))
             yield event, data
 
     return _as_lines(request_id, told(), nothing)
 
 
-def _as_lines(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], tell: Callable[[str], None]) -> Story:
+def _as_lines(request_id: str, events: Events, tell: Callable[[str], None]) -> Story:
     story = Story(request_id)
     for event, data in events:
         if event == "end":
             story.state = data
             break
+        if event == "tokens":
+            continue
         for line in lines(data, story):
             tell(line)
     return story
 
 
-def _as_picture(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], look: Look | None) -> Story:
+def _as_picture(request_id: str, events: Events, look: Look | None) -> Story:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -64,9 +77,11 @@ def _as_picture(request_id: str, events: Iterator[tuple[str, dict[str, Any]]], l
     picture = Picture(project.shown(project.config()))
     console = Console(highlight=False)
 
-    def seen() -> Iterator[tuple[str, dict[str, Any]]]:
+    def seen() -> Events:
         for event, data in events:
-            if event != "end":
+            if event == "tokens":
+                picture.hear(data)
+            elif event != "end":
                 picture.see(data)
             yield event, data
 

@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from rich.console import Console
 
-from eventing.cli import asking, documents, trails
+from eventing.cli import asking, documents, gateway, trails, watching
 from eventing.cli.asking import Story
 from eventing.cli.errors import CommandError
 from eventing.cli.picture import Picture
@@ -56,6 +59,75 @@ def test_the_picture_shows_who_works_on_what_and_what_it_cost():
     assert "part 2" in next(line for line in text.splitlines() if "research assistant" in line)
     assert "part 1 (waking)" in next(line for line in text.splitlines() if "validator" in line)
     assert "80 tokens" in text
+
+
+def piece(text: str, at: int = 0, done: bool = False, call: str = "r/research/1.0#1.0") -> dict:
+    place = {"step": "research", "agent": "research_assistant", "part": 1, "revision": 0}
+    return {"call": call, **place, "at": at, "text": text, "done": done}
+
+
+def test_the_picture_shows_the_end_of_what_a_model_is_saying_until_it_has_said_it():
+    picture = Picture(named("research"), clock=lambda: 0.0)
+    picture.hear(piece("The otter " * 40))
+    picture.hear(piece("sleeps.", 400))
+    line = next(line for line in shown(picture).splitlines() if "sleeps." in line)
+    assert line.startswith("  research assistant 1  …") and line.endswith("otter sleeps.") and len(line) <= 100
+    picture.hear(piece("No: it swims.", 0))  # begun anew
+    assert "No: it swims." in shown(picture) and "sleeps" not in shown(picture)
+    picture.hear(piece("", 13, done=True))
+    assert "swims" not in shown(picture)
+    picture.hear(piece("cut in mid-sen", call="r/research/1.0#2.0"))
+    picture.see(STORY[3])
+    assert "mid-sen" not in shown(picture)
+
+
+def test_nothing_that_a_model_says_reaches_the_terminal_but_text():
+    picture = Picture(named("research"), clock=lambda: 0.0)
+    picture.hear(piece("a\x1b[2Jb\x9b31mc\u202ed\r\ne[bold]f\x07\x00漢漢" + "漢" * 200))
+    text = shown(picture)
+    assert not {"\x1b", "\x9b", "\u202e", "\r", "\x07", "\x00"} & set(text)
+    assert all(len(line) <= 100 for line in text.splitlines())
+    picture.hear(piece("a\x1b[2Jb\x9b31m d\r\ne[bold]f\x07"))
+    assert "a[2Jb31m d e[bold]f" in shown(picture)
+    failed = event("step_failed", 9, "/agents/planner/plan") | {"notes": {"reason": "it said \x1b]0;x\x07 and\nwent"}}
+    (line,) = asking.lines(failed, Story("r"))
+    assert "it said ]0;x and went" in line
+    assert Story("r", {"reason": "\x1b[2J"}).why == "[2J" and Story("r", {"reason": None}).why
+
+
+def test_json_lines_have_what_the_models_say_where_that_is_asked_for(monkeypatch, capsys):
+    told = [("research_questions", STORY[1]), ("tokens", piece("so\x1b[2J")), ("end", {"status": "complete"})]
+    monkeypatch.setattr(gateway, "events", lambda *_: iter(told))
+    for with_tokens, kinds in ((False, ["research_questions", "end"]), (True, ["research_questions", "tokens", "end"])):
+        story = watching.follow("http://x", "r", 1.0, as_json=True, with_tokens=with_tokens)
+        said = capsys.readouterr().out
+        assert [json.loads(line)["event"] for line in said.splitlines()] == kinds and "\x1b" not in said
+        assert story.complete and story.tokens == 40
+
+
+class Cutting(BaseHTTPRequestHandler):
+    """A stream that breaks, a gateway that is away for a moment, and the rest of the stream."""
+
+    came: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.came.append(self.headers.get("Last-Event-ID"))
+        turn = len(self.came)
+        self.send_response(503 if turn == 2 else 200)
+        self.end_headers()
+        said = {1: "retry: 1000\n\nid: a~1\nevent: tokens\ndata: {}\n\nid: b~2\nevent: tok", 3: ": rest\n\n"}
+        self.wfile.write(said.get(turn, 'id: c~\nevent: end\ndata: {"topic": "é"}\n\n').encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_was():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cutting) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        found = list(gateway.events(f"http://127.0.0.1:{server.server_port}/x", 5.0))
+        server.shutdown()
+    assert found == [("tokens", {}), ("end", {"topic": "é"})]
+    assert Cutting.came == [None, "a~1", "a~1", "a~1"]
 
 
 def test_a_join_is_done_with_all_its_parts_at_once():
@@ -113,6 +185,7 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
     [
         (("ask", "x", "--depth", "9"), 2, "9 is not in the range 1<=x<=5"),
         (("ask", "x"), 3, "nobody answers at"),
+        (("ask", "x", "--tokens"), 2, "--tokens goes with --json"),
         (("ps",), 3, "start the platform with `torpor up`"),
         (("trail", "no-uuid"), 2, "is not a valid UUID"),
         (("post", "/absent.json"), 1, "cannot be read: No such file"),
