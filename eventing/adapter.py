@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from eventing import ids, places, telemetry
+from eventing import costs, ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
@@ -167,8 +167,8 @@ class _Run:
         if usage.tokens:
             telemetry.TOKENS.add(agent, ctx.llm.name, "input", by=usage.prompt_tokens)
             telemetry.TOKENS.add(agent, ctx.llm.name, "output", by=usage.completion_tokens)
-            cost = telemetry.price(self.runtime.environ, usage.prompt_tokens, usage.completion_tokens)
-            telemetry.COST.add(agent, ctx.llm.name, by=cost)
+        if usage.cost:
+            telemetry.COST.add(agent, ctx.llm.name, usage.currency, by=usage.cost)
 
     def _deadline(self) -> datetime:
         """What the event says, or follows from its time; never later than that of a request which opens now."""
@@ -279,6 +279,7 @@ class _Run:
             "durationms": str(duration_ms),
             "tokens": str(ctx.llm.usage.tokens),
             "coldstart": "true" if self.coldstart else "false",
+            **costs.told(ctx.llm.usage.cost, ctx.llm.usage.currency),
         }
         return [
             # What the step cost is said once, by its first answer.

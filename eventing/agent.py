@@ -46,6 +46,8 @@ class Usage(Protocol):
 
     prompt_tokens: int
     completion_tokens: int
+    cost: float
+    currency: str
 
     @property
     def tokens(self) -> int: ...

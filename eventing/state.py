@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from eventing import costs
 from eventing.envelope import Event, from_json, parsed, to_json
 from eventing.errors import EventingError
 from eventing.step import Objects
@@ -39,6 +40,8 @@ def noted(event: Event) -> Event:
     for name in ("durationms", "tokens", "part", "revision"):
         if not re.fullmatch(r"[0-9]{1,15}", event.get(name, "0")):
             event = event.having(**{name: None})
+    if costs.read(event.get("cost", "0 EUR")) is None:
+        event = event.having(cost=None)
     return Event(event.having(datacontenttype="application/json").attributes, json.dumps(notes).encode())
 
 
@@ -146,6 +149,7 @@ def step_of(event: Event) -> StepState | None:
     place = event.source.split("/")
     if len(place) != 4 or place[1] != "agents" or "durationms" not in event.attributes:
         return None
+    cost, currency = costs.read(event.get("cost")) or (0.0, "")
     try:
         return StepState(
             step=place[3],
@@ -155,6 +159,8 @@ def step_of(event: Event) -> StepState | None:
             at=event.get("time"),
             duration_ms=event.number("durationms"),
             tokens=event.number("tokens"),
+            cost=cost,
+            currency=currency,
             coldstart=event.get("coldstart") == "true",
             event=event.type,
         )

@@ -24,7 +24,7 @@ DURATION = Histogram(
     (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
 )
 TOKENS = Counter("agent_tokens_total", "Tokens that an agent's model calls used", ["agent", "model", "type"])
-COST = Counter("agent_cost_total", "What they cost, at TORPOR_PRICE_INPUT and _OUTPUT a million", ["agent", "model"])
+COST = Counter("agent_cost_total", "What they cost, as the scheduler says", ["agent", "model", "currency"])
 WAKES = Counter("agent_wakes_total", "Events that a process woke for", ["agent"])
 WOKEN = Counter("agent_wake_seconds_total", "How long events waited for an agent to wake", ["agent"])
 
@@ -103,20 +103,3 @@ def _parent(carrier: Mapping[str, str] | None) -> dict[str, str]:
 
 def _begun() -> dict[str, str]:
     return {"traceparent": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"}
-
-
-def price(environ: Mapping[str, str], input_tokens: int, output_tokens: int) -> float:
-    """What tokens cost, at the prices a million that TORPOR_PRICE_INPUT and TORPOR_PRICE_OUTPUT name; 0 without them.
-
-    Raises:
-        ConfigurationError: when a price is no number.
-    """
-    from eventing.errors import ConfigurationError
-
-    cost = 0.0
-    for name, tokens in (("TORPOR_PRICE_INPUT", input_tokens), ("TORPOR_PRICE_OUTPUT", output_tokens)):
-        try:
-            cost += float(environ.get(name) or 0) * tokens / 1e6
-        except ValueError:
-            raise ConfigurationError(f"{name} must be the price of a million tokens, got {environ[name]!r}") from None
-    return cost

@@ -166,6 +166,8 @@ class StepState(_Value):
     tokens: int | None = None
     coldstart: bool = False
     event: str = Field(description="type of the event that it answered with")
+    cost: float = Field(0.0, ge=0, description="of its model calls, as the scheduler says; 0 where no price is known")
+    currency: str = Field("", pattern=r"^([A-Z]{3})?$", description="of the cost: EUR, USD, ...")
 
 
 class ResearchResult(Contract, event="research_results"):
@@ -174,7 +176,7 @@ class ResearchResult(Contract, event="research_results"):
     topic: str = Field(min_length=1, max_length=2_000)
     parts: tuple[ValidationPassed | PartAbandoned, ...] = Field(min_length=1)
     steps: tuple[StepState, ...] = Field((), description="what was done for it so far, and what each step cost")
-    price: str = Field("", max_length=40, description="of a million tokens, as the settings say it: '0.60 EUR'")
+    price: str = Field("", max_length=40, description="not filled any more: each step says its cost")
     metadata: RequestMetadata = RequestMetadata()
 
 

@@ -17,5 +17,4 @@ async def handle(parts: Sequence[ValidationPassed | PartAbandoned], ctx: Context
         parts=tuple(ordered),
         metadata=first.metadata,
         steps=tuple(await ctx.steps()),
-        price=ctx.settings.get("price_per_million_tokens", "").strip()[:40],
     )

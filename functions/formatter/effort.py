@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from schemas import ResearchResult, StepState
 
-_PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]{3}|[€$£¥])?")
 _SMALLEST = Decimal("0.0001")
 
 
@@ -34,7 +33,6 @@ class Effort:
     total: Work
     elapsed_ms: int
     ended: datetime | None
-    price: str
 
     @property
     def known(self) -> bool:
@@ -48,11 +46,10 @@ def effort(result: ResearchResult) -> Effort:
     ended = max((end for _, end in spans), default=None)
     elapsed = ended - min(start for start, _ in spans) if ended else timedelta()
     return Effort(
-        agents=tuple(_work(name, [s for s in result.steps if s.agent == name], result.price) for name in names),
-        total=_work("all", result.steps, result.price),
+        agents=tuple(_work(name, [s for s in result.steps if s.agent == name]) for name in names),
+        total=_work("all", result.steps),
         elapsed_ms=round(elapsed / timedelta(milliseconds=1)),
         ended=ended,
-        price=_told(result.price),
     )
 
 
@@ -61,36 +58,31 @@ def _span(step: StepState) -> tuple[datetime, datetime]:
     return end - timedelta(milliseconds=step.duration_ms or 0), end
 
 
-def _work(agent: str, steps: Iterable[StepState], price: str) -> Work:
+def _work(agent: str, steps: Iterable[StepState]) -> Work:
     done = list(steps)
-    tokens = sum(step.tokens or 0 for step in done)
     return Work(
         agent=agent.replace("_", " "),
         runs=len(done),
         wakes=sum(step.coldstart for step in done),
         duration_ms=sum(step.duration_ms or 0 for step in done),
-        tokens=tokens,
-        cost=cost(tokens, price),
+        tokens=sum(step.tokens or 0 for step in done),
+        cost=cost(done),
     )
 
 
-def cost(tokens: int, price: str) -> str:
-    """What so many tokens cost at a price per million; empty where no price is known."""
-    found = _PRICE.fullmatch(price)
-    if not found:
-        return ""
-    amount = Decimal(found[1]) * tokens / 1_000_000
-    unit = (found[2] or "USD").upper()
-    if 0 < amount < _SMALLEST:
-        return f"under {_SMALLEST} {unit}"
-    return f"{amount.quantize(Decimal('0.01') if amount >= 1 else _SMALLEST):,f} {unit}"
+def cost(steps: Iterable[StepState]) -> str:
+    """What steps cost, by currency; empty where none says a cost."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for step in steps:
+        if step.cost:
+            sums[step.currency] += Decimal(str(step.cost))
+    return " and ".join(_amount(sums[currency], currency) for currency in sorted(sums))
 
 
-def _told(price: str) -> str:
-    found = _PRICE.fullmatch(price)
-    if found:
-        return f"{found[1]} {(found[2] or 'USD').upper()} for a million tokens"
-    return f"not known: the price {price!r} is not like '0.60 EUR'" if price else ""
+def _amount(amount: Decimal, currency: str) -> str:
+    if amount < _SMALLEST:
+        return f"under {_SMALLEST} {currency}"
+    return f"{amount.quantize(Decimal('0.01') if amount >= 1 else _SMALLEST):,f} {currency}"
 
 
 def duration(milliseconds: int) -> str:

@@ -12,7 +12,7 @@ from functions.formatter.findings import Findings, Section, Statement
 from functions.formatter.page import LABELS
 from functions.prose import plain
 
-FORM = 1  # of the JSON report; counted up when a field is removed or changes its meaning
+FORM = 2  # of the JSON report; counted up when a field is removed or changes its meaning
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 _LIST = re.compile(r"^([-+=]|\d+(?=[.)]))")
 
@@ -132,9 +132,10 @@ def _checks(findings: Findings) -> list[str]:
 
 def _effort(findings: Findings) -> str:
     effort = findings.effort
+    none = "none" if effort.total.cost else "not known"
     rows = ["| Agent | Runs | Woken | At work | Tokens | Cost |", "|---|--:|--:|--:|--:|--:|"]
     rows += [
-        f"| {_text(w.agent)} | {w.runs} | {w.wakes} | {duration(w.duration_ms)} | {w.tokens:,} | {w.cost or 'not known'} |"
+        f"| {_text(w.agent)} | {w.runs} | {w.wakes} | {duration(w.duration_ms)} | {w.tokens:,} | {w.cost or none} |"
         for w in (*effort.agents, effort.total)
     ]
     return "\n".join(rows) + f"\n\nFrom the question to checked statements: {duration(effort.elapsed_ms)}."

@@ -40,9 +40,7 @@ def full(request_id: UUID) -> ResearchResult:
         **dict(_part(request_id, 3, "Who pays?", searched)), reason="nothing was found on this question"
     )
     parts = (first, PartAbandoned(**dict(second), reason="1 of 2 statements were not supported after 2 revisions"), given_up)
-    return ResearchResult(
-        request_id=request_id, topic="Hybrid key exchange in TLS", parts=parts, steps=_steps(), price="0.60 EUR"
-    )
+    return ResearchResult(request_id=request_id, topic="Hybrid key exchange in TLS", parts=parts, steps=_steps())
 
 
 def _part(request_id, part, question, searched, claims=(), verdicts=()) -> ValidationPassed:
@@ -115,6 +113,8 @@ def _steps() -> tuple[StepState, ...]:
             at=f"2026-11-23T14:00:{at + 10:02d}+00:00",
             duration_ms=ms,
             tokens=tokens,
+            cost=tokens * 0.6e-6,
+            currency="EUR",
             coldstart=cold,
             event="x",
         )

@@ -3,20 +3,23 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from eventing import Context, agent
+from eventing import Context, agent, telemetry
 from eventing.adapter import Adapter
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, PublishError, StepConflictError, WrongAnswerError
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
+from eventing.state import step_of
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
 from functions.tracker.tracking import Tracker
+from inference.client import Usage
 from inference.errors import ModelUnavailableError
 from inference.testing import FakeModel
 from schemas import (
@@ -83,6 +86,28 @@ async def test_answers_carry_what_the_next_step_needs():
     assert first.get("cause") == "e1"
     assert first.get("coldstart") == "true" and "coldstart" not in second.attributes
     assert first.get("dataschema") == "/schemas/research_questions/v1"
+
+
+@pytest.mark.parametrize(
+    ("cost", "currency", "said"),
+    [(0.001234, "EUR", "0.001234 EUR"), (0.1 + 0.2, "USD", "0.3 USD"), (1e-8, "EUR", "0.00000001 EUR"), (0.0, "EUR", "")],
+)
+async def test_what_the_model_calls_cost_is_said_once_as_the_scheduler_said_it(cost, currency, said):
+    world, counted = World(), telemetry.COST.value("planner", "fake-model", currency)
+    planner = world.planner()
+
+    class Dear:
+        def for_step(self, **_: object) -> FakeModel:
+            model = FakeModel()
+            model.usage = Usage(prompt_tokens=5, completion_tokens=2, calls=1, cost=cost, currency=currency)
+            return model
+
+    await replace(planner, models=Dear()).take(request())
+    first, second = world.broker.events
+    assert first.get("cost") == said and "cost" not in second.attributes
+    assert telemetry.COST.value("planner", "fake-model", currency) - counted == pytest.approx(cost)
+    step = step_of(first)
+    assert (step.cost, step.currency) == ((pytest.approx(cost), currency) if said else (0.0, ""))
 
 
 async def test_a_duplicate_is_answered_once_with_one_run():

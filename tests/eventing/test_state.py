@@ -265,3 +265,16 @@ async def test_data_that_travels_by_reference_is_noted_too():
     assert notes(noted)["part"] == 1
     lost = Event(history()[3].having(dataref=f"data/{'0' * 64}").attributes)
     assert await world.tracker.take(lost) == "done"
+
+
+async def test_a_forged_cost_is_none():
+    world = World()
+    forged = ("-1 EUR", "1e9 EUR", "nan EUR", "1 EURO", "1", "1.5 eur", "9999999999 EUR", "1 EUR\n2 EUR", "١ EUR")
+    for number, cost in enumerate(forged):
+        answer = history()[1].having(id=f"e{number}", cost=cost.replace("\n", " "))
+        await world.tracker.take(answer)
+    state = fold(REQUEST, await world.runtime.journal.events(REQUEST), WORKFLOW)
+    assert [(step.cost, step.currency) for step in state.steps] == [(0.0, "")] * len(forged)
+    await world.tracker.take(history()[1].having(id="good", cost="0.001234 EUR"))
+    state = fold(REQUEST, await world.runtime.journal.events(REQUEST), WORKFLOW)
+    assert sum(step.cost for step in state.steps) == 0.001234

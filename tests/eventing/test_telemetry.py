@@ -6,7 +6,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from eventing import metrics, telemetry
-from eventing.errors import ConfigurationError
 from eventing.metrics import Counter, Histogram
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -56,11 +55,3 @@ def test_a_trace_begins_where_none_came(wrong):
     with telemetry.span("process x", {"traceparent": wrong, "tracestate": "v=1"}):
         assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", telemetry.context()["traceparent"])
         assert "tracestate" not in telemetry.context()
-
-
-def test_tokens_have_a_price_where_one_is_named():
-    prices = {"TORPOR_PRICE_INPUT": "0.5", "TORPOR_PRICE_OUTPUT": "2"}
-    assert telemetry.price(prices, 2_000_000, 500_000) == pytest.approx(2.0)
-    assert telemetry.price({}, 10, 10) == 0
-    with pytest.raises(ConfigurationError, match="TORPOR_PRICE_INPUT must be the price of a million tokens, got 'cheap'"):
-        telemetry.price({"TORPOR_PRICE_INPUT": "cheap"}, 1, 1)

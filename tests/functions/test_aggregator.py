@@ -22,8 +22,8 @@ async def test_any_order_gives_the_same_result():
     assert [type(part).__name__ for part in result.parts] == ["ValidationPassed", "PartAbandoned", "ValidationPassed"]
 
 
-async def test_the_result_says_what_was_done_and_what_tokens_cost():
+async def test_the_result_says_what_was_done_and_what_it_cost():
     step = StepState(step="plan", agent="planner", at="2026-01-01T12:00:00+00:00", duration_ms=5, tokens=7, event="x")
-    ctx = context(FakeModel([]), steps=[step], settings={"price_per_million_tokens": " 0.60 EUR "})
-    result = await handle(parts(), ctx)
-    assert (result.steps, result.price) == ((step,), "0.60 EUR")
+    step = step.model_copy(update={"cost": 0.25, "currency": "EUR"})
+    result = await handle(parts(), context(FakeModel([]), steps=[step]))
+    assert (result.steps, result.price) == ((step,), "")

@@ -12,7 +12,17 @@ from functions.formatter.effort import cost, duration
 from functions.formatter.findings import arranged
 from functions.prose import plain
 from inference.testing import FakeModel
-from schemas import Claim, PartAbandoned, Passage, RequestMetadata, ResearchResult, Source, ValidationPassed, Verdict
+from schemas import (
+    Claim,
+    PartAbandoned,
+    Passage,
+    RequestMetadata,
+    ResearchResult,
+    Source,
+    StepState,
+    ValidationPassed,
+    Verdict,
+)
 from tests.browser.results import full
 from tests.functions.conftest import HOSTILE, PASSAGE, summary
 
@@ -168,7 +178,7 @@ async def test_every_form_shows_checks_effort_and_what_was_not_used():
         for shown in ("0.0014 EUR", "2,280", "23 s", "Research assistant", "minutes.pdf", "4 more", "not asked", "page 7"):
             assert shown.lower() in form.lower(), shown
     told = json.loads(data)
-    assert told["torpor_report"] == 1
+    assert told["torpor_report"] == 2
     assert told["statements"][0]["checks"][-1] == {"name": "model", "passed": True, "said": "yes"}
     assert told["statements"][1]["passage"]["page"] == 7
     assert told["sources"][1]["references"] == ["RFC 8446", "FIPS 203"]
@@ -203,20 +213,20 @@ async def test_a_result_of_an_older_version_is_shown():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "price", "shown"),
+    ("costs", "shown"),
     [
-        (2_000_000, "0.60 EUR", "1.20 EUR"),
-        (1_000, "0.6", "0.0006 USD"),
-        (1, "0.6€", "under 0.0001 €"),
-        (0, "0.6 usd", "0.0000 USD"),
-        (5, "", ""),
-        (5, "cheap", ""),
-        (5, "-1 EUR", ""),
-        (3_000_000_000, "10 EUR", "30,000.00 EUR"),
+        ([(0.7, "EUR"), (0.5, "EUR"), (0.0, "")], "1.20 EUR"),
+        ([(0.0006, "USD")], "0.0006 USD"),
+        ([(0.0000006, "EUR")], "under 0.0001 EUR"),
+        ([(0.1, "USD"), (0.2, "EUR"), (0.2, "USD")], "0.2000 EUR and 0.3000 USD"),
+        ([(0.0, ""), (0.0, "USD")], ""),
+        ([], ""),
+        ([(30_000, "EUR")], "30,000.00 EUR"),
     ],
 )
-def test_cost_is_told_where_a_price_is_known(tokens, price, shown):
-    assert cost(tokens, price) == shown
+def test_cost_is_told_where_the_steps_say_one(costs, shown):
+    at = "2026-01-01T12:00:00+00:00"
+    assert cost(StepState(step="s", agent="a", at=at, event="x", cost=c, currency=u) for c, u in costs) == shown
 
 
 @pytest.mark.parametrize(("ms", "shown"), [(0, "0.0 s"), (9_949, "9.9 s"), (59_600, "1 min 0 s"), (185_000, "3 min 5 s")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -51,13 +52,12 @@ class Observed:
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     with FakeServer() as model, Receiver() as receiver:
-        environ = {
-            "TORPOR_MODEL_URL": model.url,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-            "TORPOR_PRICE_INPUT": "10",
-            "TORPOR_PRICE_OUTPUT": "20",
-        }
-        running = Running(tmp_path_factory.mktemp("observed"), environ)
+        folder = tmp_path_factory.mktemp("observed")
+        price = {"input": 10, "output": 20, "currency": "EUR"}
+        pool = {"name": "own", "models": ["fake-model"], "servers": [{"name": "fake", "url": model.url, "price": price}]}
+        (folder / "pools.yaml").write_text(json.dumps({"pools": [pool]}))
+        environ = {"TORPOR_POOLS": str(folder / "pools.yaml"), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        running = Running(folder / "state", environ)
         running.up("--sources", str(ROOT / "examples/post-quantum"))
         try:
             yield Observed(running, model, receiver)
