@@ -103,7 +103,7 @@ class _Stream:
                 yield self._message(event.type, {**event.attributes, "notes": notes(event)})
 
     async def words(self) -> list[str]:
-        """What was said since; nothing, without delaying the progress, while the scheduler is away."""
+        """What was said since; nothing while the scheduler is away, which then is asked more rarely."""
         clock = asyncio.get_running_loop().time
         if clock() < self._ask_at:
             return []

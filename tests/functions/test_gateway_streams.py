@@ -20,6 +20,7 @@ from eventing.runtime import Runtime
 from eventing.state import Journal
 from eventing.store import Store
 from eventing.testing import NOON, memory_bucket
+from functions import accounts
 from functions.accounts import Desk
 from functions.gateway import main, streaming
 from inference.testing import FakeServer, Scripted
@@ -267,3 +268,36 @@ async def test_a_late_event_that_stands_before_others_by_its_time_is_not_left_ou
         await world.happened("research_complete", 9, "/agents/formatter/format")
         await browser.look(base)
     assert browser.seen == ["research_requests-0", "summary_ready-5", "research_questions-1", "research_complete-9"]
+
+
+async def test_progress_goes_on_while_the_scheduler_hangs(world: World, monkeypatch: pytest.MonkeyPatch):
+    class Hanging:
+        asked = 0
+
+        async def said(self, *_: object) -> dict[str, Any]:
+            self.asked += 1
+            await asyncio.sleep(3600)
+            return {}
+
+    monkeypatch.setattr(accounts, "PATIENCE_S", 0.02)
+    hanging, browser = Hanging(), Browser()
+    world.desk = Desk(hanging)
+    async with world.gateway() as base:
+        await browser.look(base, lambda: len(browser.seen) == 1)
+        await world.happened("research_complete", 2, "/agents/formatter/format")
+        await browser.look(base)
+    assert browser.ended and browser.seen == ["research_requests-0", "research_complete-2"] and hanging.asked
+
+
+async def test_an_id_that_no_header_could_bring_back_is_not_given(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(streaming, "LONGEST_ID", 20)
+    for second in range(1, 5):
+        await world.happened("step_failed", second, "/agents/planner/plan")
+    await world.happened("research_complete", 9, "/agents/formatter/format")
+    first = Browser()
+    async with world.gateway() as base:
+        await first.look(base)
+        assert first.raw.count("\nid: ") == 2 and len(first.seen) == 6
+        again = Browser(last=first.last)
+        await again.look(base)
+    assert again.seen == first.seen[2:]

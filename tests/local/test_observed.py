@@ -149,3 +149,18 @@ def test_a_second_request_adds_up(observed: Observed):
     again = observed.running.ask("once more", depth=1)
     observed.running.ended(again)
     until(lambda: observed.counts("agent_requests_total")["planner"] == before + 1, "the sum", 30)
+
+
+def test_what_the_models_say_and_cost_reaches_whoever_asks_and_the_account_is_closed(observed: Observed):
+    asked = observed.running.torpor("ask", "and again", "--depth", "1", "--json", "--tokens")
+    lines = [json.loads(line) for line in asked.stdout.splitlines()]
+    said = [line for line in lines if line["event"] == "tokens"]
+    assert {line["agent"] for line in said} <= {"planner", "research_assistant", "validator"} and said
+    assert len({line["call"] for line in said}) == sum(line["done"] for line in said)
+    state = lines[-1]["state"]
+    spent = sum(step["cost"] for step in state["steps"])
+    assert {step["currency"] for step in state["steps"]} == {"EUR", ""} and spent > 0
+    scheduler = f"http://127.0.0.1:{observed.running.ports.scheduler}"
+    account = HTTP.request("GET", f"{scheduler}/requests/{state['request_id']}").json()
+    assert account["budget_tokens"] == 60_000 and account["spent_tokens"] == state["tokens"]
+    until(lambda: HTTP.request("GET", f"{scheduler}/state").json()["open_requests"] == 0, "the account's end", 30)
