@@ -301,3 +301,16 @@ async def test_an_id_that_no_header_could_bring_back_is_not_given(world: World, 
         again = Browser(last=first.last)
         await again.look(base)
     assert again.seen == first.seen[2:]
+
+
+async def test_an_agent_that_dies_and_asks_again_says_nothing_twice(world: World, server: FakeServer, one: Running):
+    server.tokens_per_second, world.desk, browser = 80, desk_of(one), Browser()
+    asked = asyncio.create_task(one.text(body(max_tokens=60), Torpor_Call=KEY))
+    async with world.gateway() as base:
+        looking = asyncio.create_task(browser.look(base))
+        await until(browser.heard(30))
+        asked.cancel()
+        whole = await one.text(body(max_tokens=60), Torpor_Call=KEY)
+        await world.happened("research_complete", 2, "/agents/formatter/format")
+        await looking
+    assert browser.ended and browser.texts == {KEY: whole} and browser.given == len(whole) and len(server.calls) == 1
