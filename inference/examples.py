@@ -8,7 +8,7 @@ from typing import Any
 
 WORDS = "This is what the fake model says. "
 # tried where a pattern is asked for
-CANDIDATES = ("a", "A", "1", "abc", "the fake model", "ab-c", "P30D", "1.0.0", "0" * 32, "0" * 40, "0" * 64)
+CANDIDATES = ("a", "A", "1", "abc", "the fake model", "ab-c", "P30D", "1.0.0", "0" * 32, "0" * 40, "0" * 64, "EUR")
 BY_FORMAT = {
     "uuid": "00000000-0000-4000-8000-000000000000",
     "date-time": "2026-01-01T00:00:00Z",
