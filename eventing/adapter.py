@@ -280,6 +280,7 @@ class _Run:
             "tokens": str(ctx.llm.usage.tokens),
             "coldstart": "true" if self.coldstart else "false",
             **costs.told(ctx.llm.usage.cost, ctx.llm.usage.currency),
+            **({"refusedcalls": str(ctx.llm.usage.refused)} if ctx.llm.usage.refused else {}),
         }
         return [
             # What the step cost is said once, by its first answer.

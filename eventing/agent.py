@@ -48,6 +48,7 @@ class Usage(Protocol):
     completion_tokens: int
     cost: float
     currency: str
+    refused: int  # calls that the request's budget had no room for
 
     @property
     def tokens(self) -> int: ...

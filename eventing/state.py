@@ -37,7 +37,7 @@ def noted(event: Event) -> Event:
         data = None
     given = data if isinstance(data, dict) else {}
     notes = {name: value for name in _NOTED if (value := _note(name, given.get(name))) is not None}
-    for name in ("durationms", "tokens", "part", "revision"):
+    for name in ("durationms", "tokens", "refusedcalls", "part", "revision"):
         if not re.fullmatch(r"[0-9]{1,15}", event.get(name, "0")):
             event = event.having(**{name: None})
     if costs.read(event.get("cost", "0 EUR")) is None:
@@ -159,6 +159,7 @@ def step_of(event: Event) -> StepState | None:
             at=event.get("time"),
             duration_ms=event.number("durationms"),
             tokens=event.number("tokens"),
+            refused_calls=event.number("refusedcalls") or 0,
             cost=cost,
             currency=currency,
             coldstart=event.get("coldstart") == "true",

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from inference import answers, tracing
 from inference.accounts import Accounts
-from inference.errors import InferenceError, ModelAnswerError, ModelUnavailableError, OutOfTimeError
+from inference.errors import InferenceError, ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
 from inference.transport import NothingBoughtError, Transport
 
 T = TypeVar("T", bound=BaseModel)
@@ -45,6 +45,7 @@ class Usage:
     estimated: bool = False
     cost: float = 0.0
     currency: str = ""
+    refused: int = 0  # calls that the request's budget had no room for
 
     @property
     def tokens(self) -> int:
@@ -151,6 +152,7 @@ class StepModel:
         except NothingBoughtError:
             raise
         except InferenceError as error:
+            self.usage.refused += isinstance(error, OutOfBudgetError)
             raise type(error)(f"call {call}: {error}") from error
 
     async def _waited(self, call: str, ask: Callable[[float], Awaitable[V]]) -> V:

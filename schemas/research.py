@@ -164,6 +164,7 @@ class StepState(_Value):
     at: str = Field(description="when it was done, RFC 3339")
     duration_ms: int | None = None
     tokens: int | None = None
+    refused_calls: int = Field(0, ge=0, description="model calls that the request's token budget had no room for")
     coldstart: bool = False
     event: str = Field(description="type of the event that it answered with")
     cost: float = Field(0.0, ge=0, description="of its model calls, as the scheduler says; 0 where no price is known")

@@ -35,6 +35,7 @@ _HEADERS = {
     "ce_cause": "id of the event that the step took",
     "ce_durationms": "what the step took; said once, by its first answer",
     "ce_tokens": "what the step's model calls used",
+    "ce_refusedcalls": "how many model calls of the step the request's token budget had no room for",
     "ce_cost": "what they cost as the scheduler says, `0.001234 EUR`; absent where no price is known",
     "ce_coldstart": "whether the agent had to be woken",
     "ce_dataref": "where the data lies in the bucket, when it is above 64 KiB",

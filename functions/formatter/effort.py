@@ -33,6 +33,7 @@ class Effort:
     total: Work
     elapsed_ms: int
     ended: datetime | None
+    refused: int = 0  # model calls that the budget had no room for
 
     @property
     def known(self) -> bool:
@@ -50,6 +51,7 @@ def effort(result: ResearchResult) -> Effort:
         total=_work("all", result.steps),
         elapsed_ms=round(elapsed / timedelta(milliseconds=1)),
         ended=ended,
+        refused=sum(step.refused_calls for step in result.steps),
     )
 
 

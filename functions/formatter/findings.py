@@ -91,7 +91,17 @@ class Findings:
 
     @property
     def remaining(self) -> str:
-        """What the summary says of questions without an answer."""
+        """What the summary says of what is missing."""
+        return " ".join(filter(None, [self._unanswered(), self._short_of_budget()]))
+
+    def _short_of_budget(self) -> str:
+        calls = self.effort.refused
+        if not calls:
+            return ""
+        many = "call of a model was" if calls == 1 else "calls of models were"
+        return f"This report is partial: the request's token budget was used up, and {calls} {many} not made."
+
+    def _unanswered(self) -> str:
         if not self.lede:
             many = "sub-question remains" if len(self.sections) == 1 else "sub-questions remain"
             return f"No statement could be made that the documents support; {len(self.sections)} {many} open."

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from inference.answers import estimate, messages, tokens_of
 from inference.client import Usage
+from inference.errors import OutOfBudgetError
 from inference.examples import WORDS, example
 
 T = TypeVar("T", bound=BaseModel)
@@ -58,6 +59,7 @@ class FakeModel:
             found = self._function(asked)
         elif self._script:
             found = next(self._script, AssertionError(f"the script has {len(self.calls) - 1} answers; asked for one more"))
+        self.usage.refused += isinstance(found, OutOfBudgetError)
         if isinstance(found, BaseException):
             raise found
         self.usage.calls += 1

@@ -110,6 +110,21 @@ async def test_what_the_model_calls_cost_is_said_once_as_the_scheduler_said_it(c
     assert (step.cost, step.currency) == ((pytest.approx(cost), currency) if said else (0.0, ""))
 
 
+async def test_calls_that_the_budget_had_no_room_for_are_told_by_the_answer_and_counted_in_the_state():
+    world = World()
+
+    @agent("planner")
+    async def handle(query: ResearchQuery, ctx: Context) -> list[ResearchQuestion]:
+        ctx.llm.usage.refused = 2
+        return [question(query, 1), question(query, 2)]
+
+    await world.adapter(handle).take(request())
+    first, second = world.broker.events
+    assert first.get("refusedcalls") == "2" and "refusedcalls" not in second.attributes
+    step = step_of(first)
+    assert step is not None and step.refused_calls == 2
+
+
 async def test_a_duplicate_is_answered_once_with_one_run():
     world = World()
     planner = world.planner()

@@ -17,6 +17,7 @@ from eventing.cli import asking, documents, gateway, trails, watching
 from eventing.cli.asking import Story
 from eventing.cli.errors import CommandError
 from eventing.cli.picture import Picture
+from eventing.local.ports import row
 from eventing.workflow import named
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +194,7 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
     ],
 )
 def test_errors_say_what_to_do_with_an_exit_code_and_no_traceback(tmp_path, arguments, code, told):
-    done = torpor(*arguments, TORPOR_STATE=str(tmp_path), TORPOR_PORT="41000")
+    done = torpor(*arguments, TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(row(7)))
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stderr and "Traceback" not in done.stderr + done.stdout
 
@@ -225,7 +226,7 @@ def test_the_doctor_finds_a_port_that_is_taken(tmp_path):
 
 
 def test_the_doctor_finds_a_model_server_that_is_not_there(tmp_path):
-    done = torpor("doctor", TORPOR_STATE=str(tmp_path), TORPOR_PORT="41000", TORPOR_MODEL_URL="http://127.0.0.1:9/v1")
+    done = torpor("doctor", TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(row(7)), TORPOR_MODEL_URL="http://127.0.0.1:9/v1")
     assert done.returncode == 1 and "TORPOR_MODEL_URL" in done.stdout
 
 

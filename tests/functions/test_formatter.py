@@ -10,6 +10,8 @@ from eventing.testing import REQUEST, context
 from functions.formatter.agent import handle
 from functions.formatter.effort import cost, duration
 from functions.formatter.findings import arranged
+from functions.formatter.page import rendered
+from functions.formatter.texts import as_json, markdown
 from functions.prose import plain
 from inference.testing import FakeModel
 from schemas import (
@@ -245,3 +247,13 @@ def test_the_words_that_a_written_statement_rests_on_are_marked():
     (statement,) = arranged(result(passed(WRITTEN))).statements
     assert statement.passage.said.startswith("The otter cipher has a public key of 1184 bytes")
     assert "July" in statement.passage.after
+
+
+def test_a_report_that_ran_out_of_budget_says_that_it_is_partial_in_every_form():
+    told = {"step": "research", "agent": "research_assistant", "at": "2026-11-24T12:00:00+00:00", "event": "summary_ready"}
+    step = StepState(**told, refused_calls=2)
+    findings = arranged(result(passed("Otters swim in the river.")).model_copy(update={"steps": (step,)}))
+    told = "This report is partial: the request's token budget was used up, and 2 calls of models were not made."
+    assert told in markdown(findings) and told in findings.summary and told in json.loads(as_json(findings))["summary"]
+    assert told.replace("'", "&#39;") in rendered(findings)
+    assert "partial" not in markdown(arranged(result(passed("Otters swim in the river."))))

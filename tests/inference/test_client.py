@@ -174,6 +174,7 @@ async def test_what_the_scheduler_refuses_is_told_apart(server: FakeServer, llm:
         with pytest.raises(error, match="as the scheduler says"):
             await llm.text("hello")
     assert len(server.calls) == 4  # none of them was asked for again
+    assert llm.usage.refused == 1  # by the budget
 
 
 async def test_what_an_answer_cost_is_added_up(server: FakeServer, llm: StepModel) -> None:
