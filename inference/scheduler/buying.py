@@ -16,7 +16,7 @@ from inference.scheduler.journal import Journal
 from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
 from inference.scheduler.servers import ModelServer
-from inference.scheduler.upstream import BusyError, MisconfiguredError, UnreachedError, Upstream, UpstreamError
+from inference.scheduler.upstream import BusyError, UnavailableError, UnreachedError, Upstream, UpstreamError
 from inference.scheduler.wire import CHAT, Assembly, says, text_of
 
 
@@ -140,14 +140,14 @@ class Purchase:
     def _note(self, server: ModelServer, error: UpstreamError) -> None:
         """A server failed: say so, and remember what may have been bought."""
         self.means.metrics.failures.labels(server.name, type(error).__name__).inc()
-        if isinstance(error, BusyError | UnreachedError | MisconfiguredError):
+        if not error.bought:
             self._write({"t": "back", "p": self.generation.ask.prompt_tokens})
         if error.after:
             server.paused_until = time.monotonic() + error.after
         if isinstance(error, BusyError):
             return
         self.failed_on.add(server.name)
-        if isinstance(error, UnreachedError):
+        if isinstance(error, UnreachedError | UnavailableError):
             return
         if error.bought:
             self.prompt_tokens += self.generation.ask.prompt_tokens

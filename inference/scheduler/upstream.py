@@ -44,6 +44,14 @@ class BusyError(UpstreamError):
         super().__init__(told)
 
 
+class UnavailableError(UpstreamError):
+    """It takes no call (503): it is still loading, its queue is full, or it is about to end."""
+
+    def __init__(self, told: str, after: float) -> None:
+        self.after = after
+        super().__init__(told)
+
+
 class MisconfiguredError(UpstreamError):
     """It serves nobody as it is configured here: wrong key, wrong URL, unknown model."""
 
@@ -129,8 +137,8 @@ class Upstream:
             headers["Connection"] = "close"
         url = f"{server.url.rstrip('/')}/{path}"
         try:
-            asked = self.http.request(method, url, json=body, headers=headers, allow_redirects=False)
-            answer = await asyncio.wait_for(asked, self._limits.first_token_s)
+            async with asyncio.timeout(self._limits.first_token_s):
+                answer = await self.http.request(method, url, json=body, headers=headers, allow_redirects=False)
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
             raise UnreachedError(f"{server.name} cannot be reached: {type(error).__name__}") from error
         except TimeoutError as error:
@@ -147,7 +155,8 @@ class Upstream:
         kept, limit = b"", self._limits.first_token_s
         while True:
             try:
-                read = await asyncio.wait_for(answer.content.readany(), limit)
+                async with asyncio.timeout(limit):
+                    read = await answer.content.readany()
             except TimeoutError as error:
                 raise BrokenError(f"{server.name} was silent for {limit:g} s") from error
             except (aiohttp.ClientError, OSError) as error:
@@ -203,8 +212,9 @@ class Upstream:
         code, told = _told(text)
         said = f"{server.name} answered {answer.status}: {told}"
         if answer.status == 429 and code not in ("insufficient_quota", "billing_hard_limit_reached"):
-            after = answer.headers.get("Retry-After", "")
-            return BusyError(said, min(float(after), 60.0) if after.isdecimal() else 1.0)
+            return BusyError(said, _after(answer, 1.0))
+        if answer.status == 503:
+            return UnavailableError(said, _after(answer, 0.5))
         if answer.status in (401, 403) or answer.status == 429:
             return MisconfiguredError(
                 f"{said}; put a key that it takes into {server.key_env or 'a variable, and that variable into key_env'}"
@@ -217,6 +227,12 @@ class Upstream:
             return MisconfiguredError(f"{said}; redirects are not followed: correct its `url`")
         hint = "; send a shorter prompt, or fewer max_tokens" if "context" in f"{code} {told}".lower() else ""
         return RefusedError(said + hint, answer.status, code)
+
+
+def _after(answer: aiohttp.ClientResponse, otherwise: float) -> float:
+    """Seconds until the server wants to be asked again; a minute at most."""
+    after = answer.headers.get("Retry-After", "")
+    return min(float(after), 60.0) if after.isdecimal() else otherwise
 
 
 def _sound(choices: Any) -> bool:

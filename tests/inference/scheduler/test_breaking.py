@@ -40,7 +40,7 @@ async def test_a_breaker_opens_after_five_failures_and_closes_after_one_probe(se
 
 
 async def test_a_probe_that_fails_opens_the_breaker_again(server: FakeServer, tmp_path: Path) -> None:
-    server.otherwise = Scripted(status=503)
+    server.otherwise = Scripted(status=500)
     async with scheduler(pools_of(server_of(server), breaker=QUICK), tmp_path) as one:
         asked = asyncio.create_task(one.text(body(), Torpor_Wait="10"))
         with pytest.raises(AssertionError, match="model_server_failed"):
@@ -65,6 +65,16 @@ async def test_what_is_no_fault_of_the_server_never_counts(server: FakeServer, t
             assert answered == (200 if status == 429 else status), answer
         assert await _state(one) == "closed"
         assert await one.metric('breaker_changes_total{server="one",to="open"}') == 0
+
+
+async def test_a_server_that_is_still_loading_is_waited_for_and_nothing_counts_as_bought(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.script += [Scripted(status=503)] * 4
+    async with scheduler(pools_of(server_of(server)), tmp_path) as one:
+        assert await one.text(body(), Torpor_Call=KEY)
+        state = await one.get("state")
+    assert (state["generations"], state["call_keys"], len(server.calls)) == (1, 1, 5)
 
 
 async def test_with_one_of_two_servers_killed_in_mid_load_no_call_fails(tmp_path: Path) -> None:
