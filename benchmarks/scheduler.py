@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scheduler [--server stub|llama|URL] [--peer]`: what the scheduler costs, beside going straight.
+"""`python -m benchmarks.scheduler [--server stub|llama|vllm|URL] [--peer]`: what the scheduler costs, beside going straight.
 
 The same prompts, streamed, at 1, 4, 8 and 32 calls at once; the ways take turns, so that all of them see the same machine.
 `--peer` adds LiteLLM's proxy, installed into an environment of its own under build/. `--affinity` counts the prompt tokens
@@ -56,8 +56,12 @@ def process(command: list[str], port: int, path: str, log: Path) -> Iterator[str
 
 @contextlib.contextmanager
 def model(kind: str, folder: Path, name: str = "model") -> Iterator[str]:
-    """The model server of a kind: a stub that says 400 tokens a second in each of 32 slots, llama.cpp, or one that runs."""
+    """The model server of a kind: a stub of 32 slots with 400 tokens a second each, llama.cpp, vLLM, or one that runs."""
     port = bare.free_port()
+    if kind == "vllm":
+        with vllm(port, folder) as url:
+            yield url
+        return
     if kind.startswith("http"):
         yield kind
         return
@@ -68,6 +72,21 @@ def model(kind: str, folder: Path, name: str = "model") -> Iterator[str]:
         command = [sys.executable, "-m", "inference.embedded", "--model", str(gguf), "--slots", "8", "--context", "1024"]
     with process([*command, "--port", str(port)], port, "/health", folder / f"{name}.log") as url:
         yield url
+
+
+@contextlib.contextmanager
+def vllm(port: int, folder: Path) -> Iterator[str]:
+    """A real vLLM on this machine's CPUs, as `make test-vllm` installs it."""
+    from tests.vllm.server import VllmServer, converted
+
+    server = VllmServer(
+        converted(downloads.model(Config(folder, folder, folder), lambda *_: None)), port, folder / "vllm.log"
+    )
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager
@@ -193,7 +212,7 @@ async def _grouped(url: str, groups: int, each: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scheduler", description="What the scheduler costs.")
-    parser.add_argument("--server", default="stub", help="stub, llama, or a URL (default: %(default)s)")
+    parser.add_argument("--server", default="stub", help="stub, llama, vllm or a URL (default: %(default)s)")
     parser.add_argument("--model", help="the model's name there")
     parser.add_argument("--kind", default="vllm", help="of a server that runs: vllm, llama.cpp, openai")
     parser.add_argument("--slots", type=int, default=32)
@@ -207,7 +226,7 @@ def main() -> None:
             for on in (True, False):
                 print(f"prompt tokens read by two servers, affinity {on}: {read_tokens(folder, on)}", flush=True)
             return
-        named = given.model or {"stub": "fake-model", "llama": "smollm2-135m-instruct"}[given.server]
+        named = given.model or ("fake-model" if given.server == "stub" else "smollm2-135m-instruct")
         kind = {"stub": "openai", "llama": "llama.cpp"}.get(given.server, given.kind)
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(model(given.server, folder))
