@@ -21,10 +21,11 @@ from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
 from inference.scheduler.metrics import STATES, Metrics
 from inference.scheduler.servers import ModelServer
-from inference.scheduler.wire import CHAT, TEXT, Ask, read, sse
+from inference.scheduler.wire import CHAT, TEXT, Ask, moment_of, read, sse
 
 BODY_BYTES = 32 * 1024 * 1024
 LONGEST_WAIT_S = 30.0
+MOST_BUDGET = 10**12
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -163,14 +164,12 @@ def _terms(raw: bytes) -> tuple[int | None, datetime]:
     """Budget and deadline of a request that is to be opened."""
     try:
         given = json.loads(raw)
-        budget, deadline = given.get("budget_tokens"), datetime.fromisoformat(given["deadline"])
-    except (ValueError, LookupError, TypeError, AttributeError):
-        deadline, budget = datetime.min, None
-    if deadline.tzinfo is None or (budget is not None and (type(budget) is not int or budget < 0)):
-        raise BadCallError(
-            'send {"budget_tokens": 60000, "deadline": "2026-01-31T12:00:00+00:00"}; budget_tokens may be absent'
-        )
-    return budget, deadline
+        budget, deadline = given.get("budget_tokens"), moment_of(given["deadline"])
+        if budget is None or (type(budget) is int and 0 <= budget < MOST_BUDGET):
+            return budget, deadline
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise BadCallError('send {"budget_tokens": 60000, "deadline": "2026-01-31T12:00:00+00:00"}; budget_tokens may be absent')
 
 
 async def _streamed(request: web.Request, ask: Ask, generation: Generation) -> web.StreamResponse:
@@ -215,6 +214,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         told = BadCallError(f"{request.method} {request.path[:100]}: {error.reason}")
         return web.json_response(told.body(), status=error.status)
+    except web.RequestPayloadError as error:
+        told = BadCallError(f"the body cannot be read: {' '.join(str(error).split())}")
+        return web.json_response(told.body(), status=told.status)
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:

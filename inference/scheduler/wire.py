@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from inference.answers import PER_MESSAGE, tokens_of
@@ -16,7 +17,12 @@ from inference.scheduler.errors import BadCallError
 CHAT, TEXT = "chat/completions", "completions"
 _OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing of the answer
 _JOINED = frozenset({"content", "text", "arguments", "refusal", "reasoning", "reasoning_content"})
+_BOUNDS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS = 1000
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MOST_TOKENS = 10_000_000  # that a call may ask for
+MOST_ANSWERS = 128
+LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,18 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
     """
     try:
         given = json.loads(raw)
+        digest = hashlib.sha256(f"{path}\n{json.dumps(_meant(given), sort_keys=True, allow_nan=False)}".encode()).hexdigest()
     except (ValueError, RecursionError) as error:
         raise BadCallError(f"the body is no JSON: {error}") from None
     if not isinstance(given, dict):
         raise BadCallError(f"the body must be a JSON object, got {type(given).__name__}")
     prompt, tokens = _chat_prompt(given) if path == CHAT else _text_prompt(given)
-    key, most = headers.get("Torpor-Call"), _max_tokens(given, default_max_tokens)
-    if key and given.get("n", 1) != 1:
+    key, request = _named(headers)
+    most, answers = _max_tokens(given, default_max_tokens), _count(given, "n", MOST_ANSWERS) or 1
+    if key and answers != 1:
         raise BadCallError("a call with a key (Torpor-Call) has one answer: leave `n` out, or send n=1")
-    options = given.get("stream_options")
-    body = {name: value for name, value in given.items() if name not in _OURS}
-    if (key or headers.get("Torpor-Request")) and not {"max_tokens", "max_completion_tokens"} & body.keys():
+    options, body, budget = given.get("stream_options"), _meant(given), _number(headers, "Torpor-Budget")
+    if request and all(body.get(name) is None for name in _BOUNDS):
         body["max_tokens"] = most  # what a budget is reserved for must be a bound
     return Ask(
         path=path,
@@ -75,17 +82,44 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
         stream=given.get("stream") is True,
         usage_wanted=isinstance(options, dict) and options.get("include_usage") is True,
         key=key,
-        request=headers.get("Torpor-Request") or (key.partition("/")[0] if key else None),
-        tenant=headers.get("Torpor-Tenant") or headers.get("Torpor-Request") or "",
+        request=request,
+        tenant=_text(headers, "Torpor-Tenant") or request or "",
         wait_s=_number(headers, "Torpor-Wait"),
         deadline=_moment(headers, "Torpor-Deadline"),
-        budget=int(_number(headers, "Torpor-Budget") or 0) or None,
-        traceparent=headers.get("traceparent"),
+        budget=None if budget is None else int(budget),
+        traceparent=headers.get("traceparent") if _TRACE.fullmatch(headers.get("traceparent", "")) else None,
         prompt=prompt,
         prompt_tokens=tokens,
-        max_tokens=most * max(1, int(given.get("n", 1))),
-        digest=hashlib.sha256(f"{path}\n{json.dumps(body, sort_keys=True)}".encode()).hexdigest(),
+        max_tokens=most * answers,
+        digest=digest,
     )
+
+
+def _meant(given: Any) -> Any:
+    """What of a call's body its answer depends on."""
+    return {name: value for name, value in given.items() if name not in _OURS} if isinstance(given, dict) else given
+
+
+def _named(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The key of a call and its request, which the key begins with."""
+    key, request = _text(headers, "Torpor-Call"), _text(headers, "Torpor-Request")
+    if key is None:
+        return None, request
+    first = key.partition("/")[0]
+    if not first or (request or first) != first:
+        raise BadCallError(
+            f"the header Torpor-Call must begin with the call's request, like {request or 'ID'}/step#1.0, got {key[:80]!r}"
+        )
+    return key, first
+
+
+def _text(headers: Mapping[str, str], name: str) -> str | None:
+    value = headers.get(name) or None
+    if value and (len(value) > LONGEST_NAME or not value.isprintable()):
+        raise BadCallError(
+            f"the header {name} must be at most {LONGEST_NAME} printable characters in UTF-8, got {value[:40]!r}"
+        )
+    return value
 
 
 def _chat_prompt(given: Mapping[str, Any]) -> tuple[str, int]:
@@ -115,15 +149,15 @@ def _text_prompt(given: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _max_tokens(given: Mapping[str, Any], default: int) -> int:
-    for name in ("max_completion_tokens", "max_tokens"):
-        most = given.get(name)
-        if most is not None:
-            if type(most) is not int or most < 1:
-                raise BadCallError(f"`{name}` must be a whole number of at least 1, got {str(most)[:40]!r}")
-            return most
-    if type(given.get("n", 1)) is not int or given.get("n", 1) < 1:
-        raise BadCallError("`n` must be a whole number of at least 1")
-    return default
+    """The larger of both bounds where a call names both: servers differ in which they heed."""
+    return max(_count(given, name, MOST_TOKENS) or 0 for name in _BOUNDS) or default
+
+
+def _count(given: Mapping[str, Any], name: str, most: int) -> int | None:
+    value = given.get(name)
+    if value is not None and (type(value) is not int or not 1 <= value <= most):
+        raise BadCallError(f"`{name}` must be a whole number of at least 1, got {str(value)[:40]!r} (at most {most})")
+    return value
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
@@ -141,13 +175,27 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
 
 def _moment(headers: Mapping[str, str], name: str) -> datetime | None:
     value = headers.get(name)
+    if not value:
+        return None
     try:
-        moment = datetime.fromisoformat(value) if value else None
+        return moment_of(value)
     except ValueError:
-        moment = None
-    if value and (moment is None or moment.tzinfo is None):
-        raise BadCallError(f"the header {name} must be a time like 2026-01-31T12:00:00+00:00, got {value[:40]!r}")
-    return moment
+        raise BadCallError(f"the header {name} must be a time like 2026-01-31T12:00:00+00:00, got {value[:40]!r}") from None
+
+
+def moment_of(text: str) -> datetime:
+    """A point in time that says its time zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("it names no time zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def text_of(chunk: Mapping[str, Any]) -> str:
