@@ -1,105 +1,24 @@
-"""Who may go to a server now, and who waits: no more in flight than the servers take, fair between tenants.
+"""Who may go to a server now, and who waits: no more in flight than the servers take, fair between tenants (`queueing`).
 
-Tenants take turns by the tokens they were granted (start-time fair queueing); among one tenant's calls the earliest deadline
-goes first. A waiting call is a future and an entry in a heap. What cannot be answered in time any more is refused before
-anything is bought for it.
+What cannot be answered in time any more is refused before anything is bought for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from inference.scheduler import routing
 from inference.scheduler.config import Limits, Pool
 from inference.scheduler.errors import NotInTimeError, QueueFullError
+from inference.scheduler.queueing import Place, Queue, Waiting
 from inference.scheduler.servers import ModelServer
 from inference.scheduler.wire import Ask
 
 _FAR = 30 * 86_400.0
-
-
-@dataclass(order=True)
-class _Waiting:
-    until: float
-    number: int
-    ask: Ask = field(compare=False)
-    blocks: tuple[bytes, ...] = field(compare=False)
-    place: asyncio.Future[Place] = field(compare=False)
-    avoid: frozenset[str] = field(compare=False)  # servers that failed on it
-
-
-@dataclass(frozen=True)
-class Place:
-    """A slot of a server, granted to one call; `probe` when it tries a half-open breaker."""
-
-    server: ModelServer
-    probe: bool
-    waited_s: float = 0.0  # in the queue
-
-
-@dataclass
-class _Tenant:
-    turn: float = 0.0  # virtual time: tokens granted so far
-    calls: list[_Waiting] = field(default_factory=list)
-
-
-class Queue:
-    """The calls that wait for one pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self._numbers = itertools.count()
-        self._tenants: dict[str, _Tenant] = {}
-        self._turns: list[tuple[float, float, int, str]] = []  # a heap of tenants' turns; outdated entries are passed over
-        self._turn = 0.0
-
-    def put(self, ask: Ask, until: float, avoid: frozenset[str] = frozenset()) -> _Waiting:
-        """Let a call wait that must be answered `until`."""
-        tenant = self._tenants.setdefault(ask.tenant, _Tenant(self._turn))
-        place: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        call = _Waiting(until, next(self._numbers), ask, routing.blocks(ask.prompt), place, avoid)
-        heapq.heappush(tenant.calls, call)
-        if tenant.calls[0] is call:
-            self._line_up(ask.tenant, tenant)
-        return call
-
-    def _line_up(self, name: str, tenant: _Tenant) -> None:
-        first = tenant.calls[0]
-        heapq.heappush(self._turns, (tenant.turn, first.until, first.number, name))
-
-    def next(self) -> _Waiting | None:
-        """The call whose turn it is; it stays until `take`."""
-        while self._turns:
-            turn, _, number, name = self._turns[0]
-            tenant = self._tenants.get(name)
-            if tenant and tenant.calls and tenant.turn == turn and tenant.calls[0].number == number:
-                if not tenant.calls[0].place.done():
-                    return tenant.calls[0]
-                self._drop(name, tenant)  # its caller went away
-            heapq.heappop(self._turns)
-        return None
-
-    def take(self, call: _Waiting, *, granted: bool) -> None:
-        """Remove the call that `next` gave; what is granted counts for its tenant's turn."""
-        tenant = self._tenants[call.ask.tenant]
-        if granted:
-            self._turn = max(self._turn, tenant.turn)
-            tenant.turn += call.ask.tokens
-        self._drop(call.ask.tenant, tenant)
-
-    def _drop(self, name: str, tenant: _Tenant) -> None:
-        heapq.heappop(tenant.calls)
-        if tenant.calls:
-            self._line_up(name, tenant)
-        elif tenant.turn <= self._turn:
-            del self._tenants[name]
 
 
 class Admission:
@@ -114,7 +33,7 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pools, self._servers, self._limits, self._affinity, self._clock = pools, servers, limits, affinity, clock
-        self._queues = {name: Queue(pool) for name, pool in pools.items()}
+        self._queues = {name: Queue() for name in pools}
         self._wake: asyncio.TimerHandle | None = None
         self._waiting = 0
 
@@ -124,25 +43,27 @@ class Admission:
         return self._waiting
 
     @asynccontextmanager
-    async def place(self, pool: str, ask: Ask, until: float | None, avoid: Iterable[str] = ()) -> AsyncIterator[Place]:
+    async def place(
+        self, pool: str, ask: Ask, until: float | None, avoid: Iterable[str] = (), *, again: bool = False
+    ) -> AsyncIterator[Place]:
         """A slot of a server of the pool (or of its fallback, when none of its own can be asked), until left.
 
         Args:
             until: when the answer must be there, by the clock; None when nobody is in a hurry.
             avoid: servers that are asked only where no other can be.
+            again: whether it had a place before, and is taken however many wait.
 
         Raises:
             QueueFullError: too many calls wait already.
             NotInTimeError: it cannot be answered in time; nothing was bought.
         """
-        if self._waiting >= self._limits.waiting:
+        if self._waiting >= self._limits.waiting and not again:
             raise QueueFullError(f"{self._waiting} calls wait already, which is the limit; ask again later")
-        begun = self._clock()
-        call = self._queues[pool].put(ask, begun + _FAR if until is None else until, frozenset(avoid))
+        begun, queue = self._clock(), self._queues[pool]
+        call = queue.put(ask, begun + _FAR if until is None else until, frozenset(avoid))
         self._waiting += 1
         try:
-            self.pump()
-            place = await self._granted(call, begun)
+            place = await self._granted(queue, call, begun)
         finally:
             self._waiting -= 1
         try:
@@ -151,19 +72,22 @@ class Admission:
             place.server.outstanding -= 1
             self.pump()
 
-    async def _granted(self, call: _Waiting, begun: float) -> Place:
+    async def _granted(self, queue: Queue, call: Waiting, begun: float) -> Place:
         try:
-            return await asyncio.wait_for(asyncio.shield(call.place), max(0.0, call.until - begun))
+            self.pump()
+            async with asyncio.timeout(max(0.0, call.until - begun)):
+                return await asyncio.shield(call.place)
         except TimeoutError:
-            if call.place.done() and not call.place.cancelled():
+            if call.place.done():
                 return call.place.result()
-            call.place.cancel()
             raise self.late(call.ask, begun) from None
-        except asyncio.CancelledError:
-            if call.place.done() and not call.place.cancelled() and call.place.exception() is None:
+        except BaseException:
+            if call.place.done() and call.place.exception() is None:
                 self._give_back(call.place.result())
-            call.place.cancel()
             raise
+        finally:
+            if call.place.cancel():
+                queue.forget()
 
     def _give_back(self, place: Place) -> None:
         place.server.breaker.leave(place.probe, failed=None)
@@ -183,16 +107,32 @@ class Admission:
         return error
 
     def pump(self) -> None:
-        """Grant what can be granted now."""
-        for name, queue in self._queues.items():
-            while (call := queue.next()) is not None:
-                servers = [server for server in self._reachable(name, call.avoid) if server.room]
-                if not servers:
-                    break
-                self._grant(queue, call, routing.choose(servers, call.blocks if self._affinity else ()))
+        """Grant what can be granted now; pools take turns at the servers that they share."""
+        while (granted := next((name for name in self._queues if self._granted_one(name)), None)) is not None:
+            self._queues[granted] = self._queues.pop(granted)
         self._again()
 
-    def _grant(self, queue: Queue, call: _Waiting, server: ModelServer) -> None:
+    def _granted_one(self, pool: str) -> bool:
+        """Grant the next call of a pool a place, past those that shun what is free; False when there is none for it."""
+        queue, aside = self._queues[pool], list[Waiting]()
+        try:
+            while (call := queue.next()) is not None and self._room():
+                if servers := [server for server in self._reachable(pool, call.avoid) if server.room]:
+                    self._grant(queue, call, routing.choose(servers, call.blocks if self._affinity else ()))
+                    return True
+                if not call.avoid:
+                    return False
+                queue.aside(call)
+                aside.append(call)
+            return False
+        finally:
+            for call in aside:
+                queue.back(call)
+
+    def _room(self) -> bool:
+        return any(server.room for servers in self._servers.values() for server in servers)
+
+    def _grant(self, queue: Queue, call: Waiting, server: ModelServer) -> None:
         now = self._clock()
         if now + server.pace.expected_s(call.ask) > call.until:
             queue.take(call, granted=False)

@@ -1,14 +1,15 @@
 """One pybreaker breaker a server: closed, open after so many failures in a row, half-open for exactly one probe.
 
 pybreaker's own guards know no asyncio (a half-open breaker lets every waiting coroutine through, and calls that were in
-flight when it opened would open it again), so outcomes are told to it as they come, and admission asks `ready` first.
+flight when it opened would open it again), so outcomes are told to it as they come, and admission asks `ready` first. Its
+reset goes by the wall clock, which may be set back; here the monotonic one counts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pybreaker
 
@@ -34,11 +35,17 @@ class Breaker:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=reset_s,
-            listeners=[_Listener(server, changed)],
+            listeners=[_Listener(server, self._change)],
             name=server,
             throw_new_error_on_trip=False,
         )
         self._probing = False
+        self._opened, self._changed = 0.0, changed
+
+    def _change(self, server: str, to: str) -> None:
+        if to == "open":
+            self._opened = time.monotonic()
+        self._changed(server, to)
 
     @property
     def state(self) -> str:
@@ -55,10 +62,9 @@ class Breaker:
         return 0.0 if self.state == "closed" else max(0.0, self._resets_in())
 
     def _resets_in(self) -> float:
-        opened = self._breaker._state_storage.opened_at
-        if self.state != "open" or opened is None:
+        if self.state != "open":
             return 0.0
-        return float(self._breaker.reset_timeout) - (datetime.now(UTC) - opened).total_seconds()
+        return float(self._breaker.reset_timeout) - (time.monotonic() - self._opened)
 
     def enter(self) -> bool:
         """Begin a call; whether it is the probe of a half-open breaker."""

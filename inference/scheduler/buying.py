@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.answers import counted, tokens_of
-from inference.scheduler.admission import Place
 from inference.scheduler.book import Record
 from inference.scheduler.errors import RefusedError, ServerError
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
 from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
+from inference.scheduler.queueing import Place
 from inference.scheduler.servers import ModelServer
 from inference.scheduler.upstream import BusyError, UnavailableError, UnreachedError, Upstream, UpstreamError
 from inference.scheduler.wire import CHAT, Assembly, says, text_of

@@ -169,7 +169,9 @@ class Calls:
         purchase, until = Purchase(self._means, generation), self._until(ask)
         try:
             while True:
-                async with self._admission.place(pool.name, ask, until, purchase.failed_on) as place:
+                async with self._admission.place(
+                    pool.name, ask, until, purchase.failed_on, again=generation.bought
+                ) as place:
                     self._metrics.queue_s.observe(place.waited_s)
                     try:
                         await purchase.attempt(place, place.server.config.model or self._named(ask.model))

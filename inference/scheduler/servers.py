@@ -16,6 +16,7 @@ from inference.scheduler.wire import Ask
 
 LOOK_EVERY_S = 1.0
 FULL = 0.95  # of the KV cache
+BELIEVED_S = 60.0  # so long after the last answer: a pace that lets nobody in is never corrected
 _SEEN_ENOUGH = 5  # answers before a pace is believed
 _WEIGHT = 0.2
 _GAUGE = re.compile(
@@ -31,18 +32,19 @@ class Pace:
     first_token_s: float = 0.0
     token_s: float = 0.0
     share: float = 1.0  # of max_tokens that answers use
+    at: float = 0.0  # the last answer's time, by the monotonic clock
 
     def observe(self, first_token_s: float, total_s: float, tokens: int, most: int) -> None:
         """Take one more whole answer into the average."""
         weight = _WEIGHT if self.seen else 1.0
-        self.seen += 1
+        self.seen, self.at = self.seen + 1, time.monotonic()
         self.first_token_s += weight * (first_token_s - self.first_token_s)
         self.token_s += weight * ((total_s - first_token_s) / max(1, tokens - 1) - self.token_s)
         self.share += weight * (min(1.0, tokens / max(1, most)) - self.share)
 
     def expected_s(self, ask: Ask) -> float:
         """How long an answer will take at least, by all that is known; 0 where too little is."""
-        if self.seen < _SEEN_ENOUGH:
+        if self.seen < _SEEN_ENOUGH or time.monotonic() - self.at > BELIEVED_S:
             return 0.0
         return self.first_token_s / 2 + self.token_s * ask.max_tokens * self.share / 2
 

@@ -9,13 +9,11 @@ import psutil
 import pytest
 
 from inference.scheduler import routing
-from inference.scheduler.admission import Queue
-from inference.scheduler.config import Limits, Pool
+from inference.scheduler.config import Limits
+from inference.scheduler.queueing import Queue
 from inference.scheduler.wire import Ask
 from inference.testing import FakeServer, Scripted
 from tests.inference.scheduler.conftest import Running, body, pools_of, scheduler, server_of, until
-
-POOL = Pool.model_validate({"name": "p", "models": ["m"], "servers": [{"name": "s", "url": "http://s/v1"}]})
 
 
 def _ask(tenant: str, tokens: int = 10) -> Ask:
@@ -31,7 +29,7 @@ def _order(queue: Queue) -> list[str]:
 
 
 async def test_tenants_take_turns_whatever_they_have_waiting() -> None:
-    queue = Queue(POOL)
+    queue = Queue()
     for _ in range(6):
         queue.put(_ask("many"), 100.0)
     for _ in range(2):
@@ -40,7 +38,7 @@ async def test_tenants_take_turns_whatever_they_have_waiting() -> None:
 
 
 async def test_a_turn_is_as_long_as_its_tokens() -> None:
-    queue = Queue(POOL)
+    queue = Queue()
     for _ in range(4):
         queue.put(_ask("short", 10), 100.0)
         queue.put(_ask("long", 30), 100.0)
@@ -48,7 +46,7 @@ async def test_a_turn_is_as_long_as_its_tokens() -> None:
 
 
 async def test_of_one_tenant_the_earliest_deadline_goes_first_and_who_went_away_is_passed_over() -> None:
-    queue = Queue(POOL)
+    queue = Queue()
     calls = {until: queue.put(_ask("one"), until) for until in (30.0, 10.0, 20.0)}
     calls[10.0].place.cancel()
     order = []
@@ -59,7 +57,7 @@ async def test_of_one_tenant_the_earliest_deadline_goes_first_and_who_went_away_
 
 
 async def test_a_tenant_that_idled_has_saved_nothing_up() -> None:
-    queue = Queue(POOL)
+    queue = Queue()
     for _ in range(3):
         queue.put(_ask("busy"), 100.0)
     first = queue.next()

@@ -1,12 +1,14 @@
 """Servers that fail: who notices, who is asked instead, when they are asked again."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from inference.scheduler.breaker import Breaker
 from inference.testing import FakeServer, Scripted
 from tests.inference.conftest import free_port
 from tests.inference.scheduler.conftest import KEY, Running, body, pools_of, scheduler, server_of, until
@@ -50,6 +52,15 @@ async def test_a_probe_that_fails_opens_the_breaker_again(server: FakeServer, tm
         await until(lambda: _opened(one, 2))
         server.otherwise = Scripted()
         assert await asked
+
+
+async def test_a_clock_that_is_set_back_keeps_no_breaker_open() -> None:
+    breaker = Breaker("one", 1, 0.02, lambda *_: None)
+    breaker.leave(breaker.enter(), failed=True)
+    breaker._breaker._state_storage.opened_at = datetime.now(UTC) + timedelta(hours=1)
+    assert breaker.state == "open" and not breaker.ready and breaker.opens_in() < 1
+    await until(lambda: breaker.ready)
+    assert breaker.enter() and not breaker.ready
 
 
 async def _opened(one: Running, times: int) -> bool:
