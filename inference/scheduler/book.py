@@ -135,7 +135,7 @@ class Book:
 
     def _end(self, record: Mapping[str, Any]) -> None:
         call = self.calls[record["k"]]
-        call.answer, call.begun = record["a"], False
+        call.answer, call.begun, call.parts = record["a"], False, [call.text]  # one text is smaller than its many pieces
         self._spent({"r": call.request, **record})
 
     def _lost(self, record: Mapping[str, Any]) -> None:

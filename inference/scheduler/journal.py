@@ -8,6 +8,7 @@ goes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -30,19 +31,19 @@ class Journal:
     def __init__(self, folder: Path, largest: int = LARGEST) -> None:
         self.book = Book()
         self._folder, self._path, self._largest = folder, folder / "journal.jsonl", largest
-        self._dirty = self._torn = False
+        self._dirty = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._recover()
+            self._file, self._size = self._rewritten()
         except BlockingIOError:
             raise ConfigurationError(
                 f"another scheduler uses the journal {folder}: stop it, or name another folder"
             ) from None
         except OSError as error:
             raise ConfigurationError(f"the journal's folder {folder} cannot be used: {error.strerror}") from error
-        self._recover()
-        self._file, self._size = self._rewritten()
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record, then take it into the book.
@@ -51,15 +52,15 @@ class Journal:
             JournalError: it could not be written; the book is as it was.
         """
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
-        line = b"\n" * self._torn + line  # so that what could be written only in part spoils nothing after it
         try:
             written = os.write(self._file, line)
         except OSError as error:
             raise JournalError(f"the journal cannot be written: {error.strerror}; make room on its volume") from error
-        self._size += written
-        self._dirty, self._torn = True, written < len(line)
-        if self._torn:
+        if written < len(line):
+            os.ftruncate(self._file, self._size)  # a part could be read as a record that nobody believes
             raise JournalError("the journal's volume is full; make room on it")
+        self._size += written
+        self._dirty = True
         self.book.apply(record)
 
     async def keep(self) -> None:
@@ -76,22 +77,22 @@ class Journal:
                 _log.error("the journal %s: %s", self._path, error.strerror)
 
     def close(self) -> None:
-        os.fdatasync(self._file)
+        with contextlib.suppress(OSError):
+            os.fdatasync(self._file)
         os.close(self._file)
         os.close(self._lock)
 
     def _recover(self) -> None:
-        try:
-            lines = self._path.read_bytes().split(b"\n")
-        except FileNotFoundError:
+        if not self._path.exists():
             return
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                self.book.apply(json.loads(line))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                _log.warning("%s:%d is passed over: %s", self._path, number, error)  # the last one is torn by a kill
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    self.book.apply(json.loads(line))
+                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                    _log.warning("%s:%d is passed over: %s", self._path, number, error)  # the last one is torn by a kill
 
     def _compact(self) -> None:
         old = self._file
@@ -102,14 +103,20 @@ class Journal:
     def _rewritten(self) -> tuple[int, int]:
         """The present state as a new file in the place of the old one; open to append, and its size."""
         fresh = self._path.with_suffix(".new")
+        opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            with fresh.open("wb") as file:
+            with open(opened, "wb", closefd=False) as file:
                 for record in self.book.records():
                     file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            os.fsync(opened)
             fresh.replace(self._path)
-            opened = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        except OSError as error:
-            raise ConfigurationError(f"the journal {self._path} cannot be written: {error.strerror}") from error
-        return opened, os.fstat(opened).st_size
+        except OSError:
+            fresh.unlink(missing_ok=True)  # a full volume needs the room
+            os.close(opened)
+            raise
+        size = os.fstat(opened).st_size
+        with contextlib.suppress(OSError):  # from here on the new file is the journal, come what may
+            folder = os.open(self._folder, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        return opened, size

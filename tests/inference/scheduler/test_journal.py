@@ -1,5 +1,8 @@
 """The journal: what was written is there after whatever end, and what was torn spoils nothing else."""
 
+import asyncio
+import errno
+import os
 import resource
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from inference.scheduler.book import Book, Record
 from inference.scheduler.errors import ConfigurationError, JournalError
 from inference.scheduler.journal import Journal
+from tests.inference.scheduler.conftest import until
 
 OPEN: Record = {"t": "open", "r": "r", "b": 100, "d": 1.0}
 BEGIN: Record = {"t": "begin", "k": "k", "r": "r", "g": "digest", "s": "model", "p": 10}
@@ -96,6 +100,49 @@ def test_a_full_disk_is_told_and_what_could_not_be_written_is_not_believed(tmp_p
     found = Journal(tmp_path).book.requests
     assert len(found) == int(said[0]) + 1 and "after" in found and said[1] == "True"
     assert resource.RLIM_INFINITY == -1 and issubclass(JournalError, Exception)
+
+
+async def test_a_volume_that_is_full_while_the_journal_is_compacted_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inference.scheduler.journal.SYNC_EVERY_S", 0.01)
+    room, sync = False, os.fsync
+
+    def full(file: int) -> None:
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    journal = Journal(tmp_path, largest=1)
+    monkeypatch.setattr("inference.scheduler.journal.os.fsync", full)
+    keeping = asyncio.create_task(journal.keep())
+    for record in (OPEN, BEGIN):
+        journal.write(record)
+    await until(lambda: "No space left" in caplog.text)
+    assert not list(tmp_path.glob("*.new")) and not keeping.done()
+    journal.write({"t": "delta", "k": "k", "c": "said in the meantime"})
+    room, before = True, (tmp_path / "journal.jsonl").stat().st_ino
+    await until(lambda: (tmp_path / "journal.jsonl").stat().st_ino != before)
+    journal.write({"t": "delta", "k": "k", "c": ", and after"})
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    journal.close()
+    assert Journal(tmp_path).book.calls["k"].text == "said in the meantime, and after"
+
+
+def test_a_record_that_was_written_but_for_its_end_is_not_believed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, write = Journal(tmp_path), os.write
+    for record in (OPEN, BEGIN):
+        journal.write(record)
+    monkeypatch.setattr("inference.scheduler.journal.os.write", lambda file, line: write(file, line[:-1]))
+    with pytest.raises(JournalError):
+        journal.write({"t": "delta", "k": "k", "c": "once"})
+    monkeypatch.undo()
+    journal.write({"t": "delta", "k": "k", "c": "twice"})
+    journal.close()
+    assert journal.book.calls["k"].text == Journal(tmp_path).book.calls["k"].text == "twice"
 
 
 _KEYS, _TEXT = st.sampled_from(["a", "b", "c"]), st.text(max_size=5)
