@@ -18,6 +18,7 @@ from obstore.store import LocalStore, MemoryStore, from_url
 from inference.scheduler.errors import ConfigurationError
 
 LONGEST_PAUSE_S = 30.0
+AT_ONCE = 32  # answers that are being written
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +30,7 @@ class Archive:
     """Answers by call key."""
 
     def __init__(self, store: Any) -> None:
-        self._store = store
+        self._store, self._writing = store, asyncio.Semaphore(AT_ONCE)
 
     @classmethod
     def open(cls, url: str, environ: Mapping[str, str] = os.environ) -> Archive:
@@ -63,17 +64,18 @@ class Archive:
             content = json.loads(bytes(await found.bytes_async()))
         except FileNotFoundError:
             return None
-        except (BaseError, OSError, ValueError) as error:
+        except (BaseError, OSError, ValueError, RecursionError) as error:
             raise ArchiveError(f"the answer of call {key} cannot be read from the store: {error}") from error
         return content if isinstance(content, dict) else None
 
     async def put(self, key: str, digest: str, answer: Mapping[str, Any]) -> None:
         """Keep an answer, however long the store is away."""
-        content = json.dumps({"key": key, "digest": digest, "answer": answer}, ensure_ascii=False)
         pause = 0.5
         while True:
             try:
-                await self._store.put_async(_place(key), content.encode("utf-8", "replace"), mode="create")
+                async with self._writing:
+                    content = json.dumps({"key": key, "digest": digest, "answer": answer}, ensure_ascii=False)
+                    await self._store.put_async(_place(key), content.encode("utf-8", "replace"), mode="create")
                 return
             except AlreadyExistsError:
                 return

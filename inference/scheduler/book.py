@@ -99,7 +99,7 @@ class Book:
 
     def _open(self, record: Mapping[str, Any]) -> None:
         request = self.request(record["r"])
-        request.budget, request.deadline = record.get("b"), record.get("d")
+        request.budget, request.deadline, request.over = record.get("b"), record.get("d"), None
 
     def _begin(self, record: Mapping[str, Any]) -> None:
         call = self.calls.get(record["k"])

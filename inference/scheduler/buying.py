@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from inference.answers import counted, tokens_of
+from inference.scheduler.assembly import Assembly, says, text_of
 from inference.scheduler.book import Record
-from inference.scheduler.errors import RefusedError, ServerError
+from inference.scheduler.errors import BudgetError, RefusedError, ServerError
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
+from inference.scheduler.ledger import Hold
 from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
 from inference.scheduler.queueing import Place
 from inference.scheduler.servers import ModelServer
-from inference.scheduler.upstream import BusyError, UnavailableError, UnreachedError, Upstream, UpstreamError
-from inference.scheduler.wire import CHAT, Assembly, says, text_of
+from inference.scheduler.upstream import (
+    BrokenError,
+    BusyError,
+    UnavailableError,
+    UnreachedError,
+    Upstream,
+    UpstreamError,
+)
+from inference.scheduler.wire import CHAT
+
+BEYOND, FEW = 2, 100  # times max_tokens, and chunks: a server that says more does not heed it
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,7 @@ class Purchase:
 
     means: Means
     generation: Generation
+    hold: Hold
     kept: int = 0
     model: str = ""  # that said what is kept
     prompt_tokens: int = 0  # bought by attempts that broke off
@@ -59,12 +74,21 @@ class Purchase:
         return self.assembly.text
 
     def _said(self, chunk: dict[str, Any]) -> None:
+        ended = self.assembly.finished
         self.assembly.add(chunk)
-        self.generation.add(chunk)
+        if says(chunk) or not self.generation.begun or self.assembly.finished > ended:
+            self.generation.add(chunk)
 
     def _write(self, record: Record) -> None:
         if self.generation.ask.key:
             self.means.journal.write({**record, "k": self.generation.ask.key})
+
+    def _spent(self, prompt: int, completion: int) -> None:
+        """Tokens of a call without a key, which are written down as they are bought (or turn out not to be)."""
+        ask = self.generation.ask
+        if ask.request and not ask.key and (prompt or completion):
+            self.means.journal.write({"t": "spent", "r": ask.request, "p": prompt, "c": completion})
+            self.hold.spent(prompt)
 
     async def attempt(self, place: Place, model: str) -> None:
         """Ask the server of a place, which calls the model `model`; the generation is finished then.
@@ -84,27 +108,36 @@ class Purchase:
         except RefusedError:
             failed = False
             self._write({"t": "lost", "p": 0})
+            self._spent(-self.generation.ask.prompt_tokens, 0)
+            raise
+        except BudgetError:
+            self._write({"t": "lost", "p": self.generation.ask.prompt_tokens})
             raise
         finally:
             server.breaker.leave(place.probe, failed=failed)
 
     async def _asked(self, server: ModelServer, model: str) -> None:
         ask, going = self.generation.ask, self._going(server, model)
+        self.hold.cover(self.twice + ask.tokens + (self.prompt_tokens if ask.key else 0))
         body = {**(going or ask.body), "model": model}
         self.model, self.generation.bought = model, True
-        begin = {"t": "begin", "r": ask.request, "g": ask.digest, "s": model, "p": ask.prompt_tokens}
-        self._write(begin)
+        self._write({"t": "begin", "r": ask.request, "g": ask.digest, "s": model, "p": ask.prompt_tokens})
+        self._spent(ask.prompt_tokens, 0)
         before, begun, first = self.text, time.monotonic(), 0.0
         kept = self.kept
         headers = {"X-Request-Id": ask.key} if ask.key else {}
         headers |= {"traceparent": ask.traceparent} if ask.traceparent else {}
-        async for chunk in self.means.upstream.stream(server.config, ask.path, body, headers):
-            if not first:
-                first = time.monotonic() - begun
-                self.means.metrics.generations.labels(server.name).inc()
-            self._take(chunk, kept)
+        async with aclosing(self.means.upstream.stream(server.config, ask.path, body, headers)) as chunks:
+            async for chunk in chunks:
+                if not first:
+                    first = time.monotonic() - begun
+                    self.means.metrics.generations.labels(server.name).inc()
+                self._take(server, chunk, kept)
+                if ask.bounded and self.kept > kept + BEYOND * (ask.max_tokens - kept) + FEW:
+                    self._cut(server)
+                    break
         if not self.assembly.finished:
-            raise ServerError(f"{server.name} ended its answer without saying why")
+            raise BrokenError(f"{server.name} broke off in the middle of its answer")
         said = self.text[len(before) :]
         left = ask.max_tokens - kept
         asked, answered, estimated = counted(self.assembly.usage, ask.prompt_tokens + kept, said, left)
@@ -112,15 +145,26 @@ class Purchase:
         self.means.metrics.first_token_s.labels(server.name).observe(first)
         self._finish(server, asked, asked - kept if going else asked, kept + answered, estimated)
 
-    def _take(self, chunk: dict[str, Any], before: int) -> None:
+    def _cut(self, server: ModelServer) -> None:
+        """End an answer that its server does not end where it was told to."""
+        _log.warning("%s says more than max_tokens; its answer is cut", server.name)
+        ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in self.assembly.unfinished]
+        self._said({"object": "chat.completion.chunk", "choices": ends})
+
+    def _take(self, server: ModelServer, chunk: dict[str, Any], before: int) -> None:
         """One more chunk of an attempt that began with `before` tokens kept; a server under load puts several into one."""
         if says(chunk):
             usage = chunk.get("usage")
-            counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
-            tokens = max(1, before + counted - self.kept) if type(counted) is int and counted < 1_000_000 else 1
+            told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+            if type(told) is not int or told > self.generation.ask.max_tokens - before:
+                told = 0  # it cannot be
+            tokens = max(1, before + told - self.kept)
             self.kept += tokens
             self._write({"t": "delta", "c": text_of(chunk), **({"n": tokens} if tokens > 1 else {})})
-        self._said(chunk)
+        try:
+            self._said(chunk)
+        except RecursionError as error:
+            raise BrokenError(f"{server.name} answered what is nested too deep") from error
 
     def _going(self, server: ModelServer, model: str) -> dict[str, Any] | None:
         """How to go on with what was said; what cannot be gone on with is given up."""
@@ -142,6 +186,7 @@ class Purchase:
         self.means.metrics.failures.labels(server.name, type(error).__name__).inc()
         if not error.bought:
             self._write({"t": "back", "p": self.generation.ask.prompt_tokens})
+            self._spent(-self.generation.ask.prompt_tokens, 0)
         if error.after:
             server.paused_until = time.monotonic() + error.after
         if isinstance(error, BusyError):
@@ -175,8 +220,7 @@ class Purchase:
         }
         if ask.key:
             self._write({"t": "end", "a": answer, "p": bought_prompt, "c": bought})
-        elif ask.request:
-            self.means.journal.write({"t": "spent", "r": ask.request, "p": bought_prompt, "c": bought})
+        self._spent(asked - ask.prompt_tokens, bought)
         metrics.tokens.labels(server.name, "prompt").inc(bought_prompt)
         metrics.tokens.labels(server.name, "completion").inc(bought)
         metrics.cost.labels(server.name, price.currency).inc(price.of(bought_prompt, bought))
@@ -184,10 +228,8 @@ class Purchase:
 
     def abandon(self) -> None:
         """Account for an answer that was given up in the middle."""
-        ask = self.generation.ask
-        if ask.request and not ask.key and self.generation.bought and not self.generation.done:
-            tokens = max(self.kept, tokens_of(self.text)) + self.twice
-            self.means.journal.write({"t": "spent", "r": ask.request, "p": ask.prompt_tokens, "c": tokens})
+        if not self.generation.done:
+            self._spent(0, max(self.kept, tokens_of(self.text)) + self.twice)
 
 
 def _chunk(path: str, text: str) -> dict[str, Any]:

@@ -14,10 +14,18 @@ from inference.scheduler.archive import Archive, ArchiveError
 from inference.scheduler.book import KnownCall
 from inference.scheduler.buying import Means, Purchase
 from inference.scheduler.config import Pool, Pools
-from inference.scheduler.errors import CallError, JournalError, KeyConflictError, ServerError, UnknownModelError
+from inference.scheduler.errors import (
+    CallError,
+    JournalError,
+    KeyConflictError,
+    NotInTimeError,
+    RefusedError,
+    ServerError,
+    UnknownModelError,
+)
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
-from inference.scheduler.ledger import Ledger
+from inference.scheduler.ledger import Hold, Ledger
 from inference.scheduler.metrics import Metrics
 from inference.scheduler.upstream import Upstream, UpstreamError
 from inference.scheduler.wire import Ask
@@ -60,13 +68,14 @@ class Calls:
             KeyConflictError: its key belongs to another prompt.
         """
         self._pool(ask.model)
+        until = self._until(ask)
         running = self._running.get(ask.key) if ask.key else None
         if running is not None:
             _same(ask, running.ask.digest)
-            running.followers += 1
+            running.join(until)
             return running
         made = Generation(ask)
-        made.followers = 1
+        made.join(until)
         if ask.key:
             self._running[ask.key] = made
         made.task = self._spawn(self._bring(made))
@@ -75,12 +84,23 @@ class Calls:
     def leave(self, generation: Generation) -> None:
         """A caller goes. What nobody waits for is ended, unless its key will be asked for again and it is bought already."""
         generation.followers -= 1
-        if generation.followers or generation.done or generation.task is None:
+        if generation.followers or generation.done:
             return
         if generation.ask.key and generation.bought:
-            self._spawn(self._unattended(generation))
+            later = self._pools.limits.unattended_s
+            generation.unattended = asyncio.get_running_loop().call_later(later, self._end, generation)
         else:
+            self._end(generation)
+
+    def _end(self, generation: Generation) -> None:
+        """Give a generation up; who asks for its key from now on begins anew."""
+        self._forget(generation)
+        if generation.task and not generation.done:
             generation.task.cancel()
+
+    def _forget(self, generation: Generation) -> None:
+        if generation.ask.key and self._running.get(generation.ask.key) is generation:
+            del self._running[generation.ask.key]
 
     async def close(self) -> None:
         """End everything; what was said so far is in the journal."""
@@ -107,11 +127,6 @@ class Calls:
             raise UnknownModelError(f"no pool serves the model {model[:120]!r}; there are {', '.join(self.models)}")
         return found
 
-    async def _unattended(self, generation: Generation) -> None:
-        await asyncio.sleep(self._pools.limits.unattended_s)
-        if not generation.followers and not generation.done and generation.task:
-            generation.task.cancel()
-
     async def _keep(self, call: KnownCall) -> None:
         if call.answer is not None:
             await self._archive.put(call.key, call.digest, call.answer)
@@ -124,13 +139,13 @@ class Calls:
                 generation.finish(kept, "journal")
                 outcome = "known"
             else:
-                async with self.ledger.reserved(ask, self._clock()):
-                    await self._buy(generation)
+                async with self.ledger.reserved(ask, self._clock(), lambda: generation.until) as hold:
+                    await self._buy(generation, hold)
                 if ask.key and (call := self._journal.book.calls.get(ask.key)):
                     self._spawn(self._keep(call))
         except CallError as error:
             generation.fail(error)
-            outcome = error.code
+            outcome = "refused" if isinstance(error, RefusedError) else error.code  # its code is whatever the server says
         except asyncio.CancelledError:
             generation.fail(ServerError("every caller went away, or the scheduler is stopping; ask again"))
             outcome = "abandoned"
@@ -141,8 +156,7 @@ class Calls:
             outcome = "internal_error"
         finally:
             self._metrics.calls.labels(ask.model, outcome).inc()
-            if ask.key and self._running.get(ask.key) is generation:
-                del self._running[ask.key]
+            self._forget(generation)
 
     async def _known(self, ask: Ask) -> dict[str, Any] | None:
         """The answer that the key was given before."""
@@ -151,8 +165,6 @@ class Calls:
         if call is not None:
             _same(ask, call.digest)
             return call.answer
-        if ask.request in self._journal.book.requests:
-            return None  # whatever was answered since the request was opened is in the book
         try:
             kept = await self._archive.get(ask.key)
         except ArchiveError as error:  # nobody knows whether it was bought
@@ -163,21 +175,22 @@ class Calls:
         answer = kept.get("answer")
         return answer if isinstance(answer, dict) else None
 
-    async def _buy(self, generation: Generation) -> None:
+    async def _buy(self, generation: Generation, hold: Hold) -> None:
         """Ask servers until one has given the whole answer."""
         ask, pool = generation.ask, self._pool(generation.ask.model)
-        purchase, until = Purchase(self._means, generation), self._until(ask)
+        purchase = Purchase(self._means, generation, hold)
         try:
-            while True:
-                async with self._admission.place(
-                    pool.name, ask, until, purchase.failed_on, again=generation.bought
-                ) as place:
-                    self._metrics.queue_s.observe(place.waited_s)
-                    try:
+            while not generation.done:
+                until, shunned = generation.until, purchase.failed_on
+                try:
+                    async with self._admission.place(pool.name, ask, until, shunned, again=generation.bought) as place:
+                        self._metrics.queue_s.observe(place.waited_s)
                         await purchase.attempt(place, place.server.config.model or self._named(ask.model))
-                        return
-                    except UpstreamError as error:
-                        _log.warning("call %s: %s", ask.key or "without a key", error)
+                except UpstreamError as error:
+                    _log.warning("call %s: %s", ask.key or "without a key", error)
+                except NotInTimeError:
+                    if generation.until == until:  # else somebody joined who can wait longer
+                        raise
         finally:
             purchase.abandon()
 

@@ -42,7 +42,7 @@ class Server(_Part):
     price: Price = Price()
 
     def key(self, environ: Mapping[str, str]) -> str | None:
-        return (environ.get(self.key_env) or None) if self.key_env else None
+        return (environ.get(self.key_env, "").strip() or None) if self.key_env else None
 
 
 class Pool(_Part):

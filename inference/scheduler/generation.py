@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from inference.scheduler.assembly import as_chunk
 from inference.scheduler.errors import CallError, ServerError
-from inference.scheduler.wire import Ask, as_chunk
+from inference.scheduler.wire import Ask
 
 
 class Generation:
@@ -21,6 +22,8 @@ class Generation:
         self.ask = ask
         self.task: asyncio.Task[None] | None = None
         self.followers = 0
+        self.until: float | None = 0.0  # when the last of its callers stops waiting, by the monotonic clock; None: never
+        self.unattended: asyncio.TimerHandle | None = None  # it ends when nobody has come back until then
         self.bought = False  # a server was asked
         self.origin = "new"  # or "journal"
         self.answer: dict[str, Any] | None = None
@@ -32,6 +35,22 @@ class Generation:
     @property
     def done(self) -> bool:
         return self.answer is not None or self._error is not None
+
+    def join(self, until: float | None) -> None:
+        """One more caller follows it, and waits so long."""
+        self.followers += 1
+        self.until = None if until is None or self.until is None else max(until, self.until)
+        self._attended()
+
+    def _attended(self) -> None:
+        if self.unattended is not None:
+            self.unattended.cancel()
+            self.unattended = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything can be told of it."""
+        return bool(self._chunks)
 
     def add(self, chunk: dict[str, Any]) -> None:
         """One more chunk of the answer."""
@@ -47,6 +66,7 @@ class Generation:
     def finish(self, answer: dict[str, Any], origin: str = "new") -> None:
         """The answer is whole."""
         self.answer, self.origin = answer, origin
+        self._attended()
         if not self._chunks:
             self._chunks.append(as_chunk({name: value for name, value in answer.items() if name != "usage"}))
         self._tell()
@@ -55,6 +75,7 @@ class Generation:
         """There will be no answer."""
         if not self.done:
             self._error = error
+            self._attended()
             self._tell()
 
     def _tell(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from inference.scheduler.book import KnownRequest
-from inference.scheduler.errors import BacklogError, BudgetError
+from inference.scheduler.errors import BacklogError, BudgetError, NotInTimeError
 from inference.scheduler.journal import Journal
 from inference.scheduler.wire import Ask
 
@@ -31,6 +32,8 @@ class Ledger:
         book = self._journal.book
         found = book.requests.get(request)
         if found is not None:
+            if admitted and found.over is not None:  # it is taken up again
+                self._journal.write({"t": "open", "r": request, "b": found.budget, "d": found.deadline})
             return found
         if admitted and len(book.requests) >= self._most_open <= book.open:
             raise BacklogError(f"{book.open} requests are open, which is the limit; ask again later")
@@ -54,27 +57,88 @@ class Ledger:
                 self._journal.write({"t": "close", "r": name})
 
     @asynccontextmanager
-    async def reserved(self, ask: Ask, now: datetime) -> AsyncIterator[None]:
+    async def reserved(self, ask: Ask, now: datetime, until: Callable[[], float | None]) -> AsyncIterator[Hold]:
         """Hold back what a call may cost while it runs; calls beside it that may cost less than they hold are waited for.
+
+        Args:
+            until: how long they are waited for, by the loop's clock; it may grow meanwhile.
 
         Raises:
             BudgetError: the request has too few tokens left; nothing was bought.
+            NotInTimeError: nobody knows in time whether it has enough.
         """
-        if not ask.request:
-            yield
-            return
-        account = self.open(ask.request, ask.budget, ask.deadline or now + WITHOUT_DEADLINE)
-        while account.budget is not None and account.spent + account.reserved + ask.tokens > account.budget:
-            if account.spent + ask.tokens > account.budget:
-                raise BudgetError(
-                    f"the call may cost {ask.tokens} tokens and {max(0, account.budget - account.spent)} of "
-                    f"{account.budget} are left to request {ask.request}; ask for fewer max_tokens, send a shorter prompt, "
-                    "or give the request a larger budget"
-                )
-            await account.changed.wait()
-        account.reserved += ask.tokens
+        hold = Hold(ask)
+        while ask.request and not hold.taken(account := self._account(ask, now)):
+            late = until()
+            try:
+                async with asyncio.timeout_at(late):
+                    await account.changed.wait()
+            except TimeoutError:
+                if until() == late:
+                    raise NotInTimeError(
+                        f"the other calls of request {ask.request} hold back what is left of its budget until this call's "
+                        "deadline; nothing was bought, ask again later or give it more time"
+                    ) from None
         try:
-            yield
+            yield hold
         finally:
-            account.reserved -= ask.tokens
-            account.tell()
+            hold.release()
+
+    def _account(self, ask: Ask, now: datetime) -> KnownRequest:
+        """The account of a call, opened anew where it was closed while the call waited."""
+        assert ask.request
+        return self.open(ask.request, ask.budget, ask.deadline or now + WITHOUT_DEADLINE)
+
+
+class Hold:
+    """What is held back of a request's budget for one call."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask, self._account, self._tokens = ask, KnownRequest(), 0
+
+    def taken(self, account: KnownRequest) -> bool:
+        """Take what the call may cost out of an account; False while others hold too much of it.
+
+        Raises:
+            BudgetError: it will never have so much.
+        """
+        self._account = account
+        if account.budget is not None and account.spent + self._ask.tokens > account.budget:
+            raise self._refused(self._ask.tokens)
+        return self._covered(self._ask.tokens)
+
+    def cover(self, tokens: int) -> None:
+        """Hold back more, or less: what was bought of a call already and has to be bought again counts too.
+
+        Raises:
+            BudgetError: there is not so much left.
+        """
+        if not self._covered(tokens):
+            raise self._refused(tokens)
+
+    def spent(self, tokens: int) -> None:
+        """So much of it is in the journal; it is not held back as well."""
+        self._account.reserved -= tokens
+        self._tokens -= tokens
+
+    def release(self) -> None:
+        """The call has ended; what it bought is spent."""
+        self._account.reserved -= self._tokens
+        self._tokens = 0
+        self._account.tell()
+
+    def _covered(self, tokens: int) -> bool:
+        account, more = self._account, tokens - self._tokens
+        if more > 0 and account.budget is not None and account.spent + account.reserved + more > account.budget:
+            return False
+        account.reserved += more
+        self._tokens = tokens
+        return True
+
+    def _refused(self, tokens: int) -> BudgetError:
+        account = self._account
+        return BudgetError(
+            f"the call may cost {tokens} tokens and {max(0, (account.budget or 0) - account.spent)} of {account.budget} are "
+            f"left to request {self._ask.request}; ask for fewer max_tokens, send a shorter prompt, or give the request a "
+            "larger budget"
+        )

@@ -23,7 +23,8 @@ def going_on(server: Server, ask: Ask, said: str, tokens: int) -> dict[str, Any]
     """The body of the call that says the rest of what was `said` in so many tokens; None where the server cannot."""
     left = ask.max_tokens - tokens
     constrained = any(ask.body.get(name) for name in _CONSTRAINTS)
-    if server.kind == "openai" or left < 1 or ask.body.get("tools") or (constrained and server.kind == "vllm"):
+    several = ask.body.get("n") not in (None, 1)
+    if server.kind == "openai" or left < 1 or several or ask.body.get("tools") or (constrained and server.kind == "vllm"):
         return None
     body = {name: value for name, value in ask.body.items() if name != "max_completion_tokens"} | {"max_tokens": left}
     if ask.path == CHAT:

@@ -90,10 +90,20 @@ class ModelServer:
 
     def told(self, metrics: str) -> None:
         """Take in what vLLM's own metrics say."""
-        found = {name: float(value) for name, value in _GAUGE.findall(metrics)}
-        self.waiting, self.running = int(found.get("num_requests_waiting", 0)), int(found.get("num_requests_running", 0))
-        self.kv_cache = found.get("kv_cache_usage_perc", 0.0)
+        found: dict[str, list[float]] = {}
+        for name, value in _GAUGE.findall(metrics):  # of each engine
+            found.setdefault(name, []).append(_number(value))
+        self.waiting = int(sum(found.get("num_requests_waiting", ())))
+        self.running = int(sum(found.get("num_requests_running", ())))
+        self.kv_cache = max(found.get("kv_cache_usage_perc", ()), default=0.0)
         self._waited = self._waited + 1 if self.waiting else 0
+
+
+def _number(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1e9)
+    except ValueError:
+        return 0.0
 
 
 async def watch(servers: list[ModelServer], upstream: Upstream, changed: Callable[[], None]) -> None:

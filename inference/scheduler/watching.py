@@ -72,6 +72,7 @@ async def news(book: Book, name: str, after: str, wait_s: float) -> dict[str, An
         if calls or left <= 0 or request.over is not None:
             return {"cursor": cursor, "calls": calls, "open": request.over is None}
         try:
-            await asyncio.wait_for(request.changed.wait(), left)
+            async with asyncio.timeout(left):
+                await request.changed.wait()
         except TimeoutError:
             continue

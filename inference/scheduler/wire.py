@@ -1,4 +1,4 @@
-"""OpenAI's API as text: calls read, streamed chunks merged into answers, answers written again. Pure."""
+"""OpenAI's API as callers speak it: what a call says, and how its answer is sent. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,7 @@ from inference.scheduler.errors import BadCallError
 
 CHAT, TEXT = "chat/completions", "completions"
 _OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing of the answer
-_JOINED = frozenset({"content", "text", "arguments", "refusal", "reasoning", "reasoning_content"})
-_BOUNDS = ("max_completion_tokens", "max_tokens")
+BOUNDS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS = 1000
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MOST_TOKENS = 10_000_000  # that a call may ask for
@@ -50,6 +48,11 @@ class Ask:
         return str(self.body.get("model") or "")
 
     @property
+    def bounded(self) -> bool:
+        """Whether its server is told how much it may say."""
+        return any(self.body.get(name) is not None for name in BOUNDS)
+
+    @property
     def tokens(self) -> int:
         """What it may cost at most."""
         return self.prompt_tokens + self.max_tokens
@@ -74,7 +77,7 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
     if key and answers != 1:
         raise BadCallError("a call with a key (Torpor-Call) has one answer: leave `n` out, or send n=1")
     options, body, budget = given.get("stream_options"), _meant(given), _number(headers, "Torpor-Budget")
-    if request and all(body.get(name) is None for name in _BOUNDS):
+    if request and all(body.get(name) is None for name in BOUNDS):
         body["max_tokens"] = most  # what a budget is reserved for must be a bound
     return Ask(
         path=path,
@@ -150,7 +153,7 @@ def _text_prompt(given: Mapping[str, Any]) -> tuple[str, int]:
 
 def _max_tokens(given: Mapping[str, Any], default: int) -> int:
     """The larger of both bounds where a call names both: servers differ in which they heed."""
-    return max(_count(given, name, MOST_TOKENS) or 0 for name in _BOUNDS) or default
+    return max(_count(given, name, MOST_TOKENS) or 0 for name in BOUNDS) or default
 
 
 def _count(given: Mapping[str, Any], name: str, most: int) -> int | None:
@@ -196,101 +199,6 @@ def moment_of(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(str(error)) from error
-
-
-def text_of(chunk: Mapping[str, Any]) -> str:
-    """What a chunk adds to the first choice's text."""
-    for choice in chunk.get("choices") or ():
-        if choice.get("index", 0) == 0:
-            return str((choice.get("delta") or {}).get("content") or choice.get("text") or "")
-    return ""
-
-
-def says(chunk: Mapping[str, Any]) -> bool:
-    """Whether a chunk says anything at all, a call of a tool for instance."""
-    deltas = [choice.get("delta") or {"text": choice.get("text")} for choice in chunk.get("choices") or ()]
-    return any(value for delta in deltas for name, value in delta.items() if name != "role")
-
-
-def as_chunk(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole answer as the one chunk of a stream that says it all."""
-    choices = []
-    for choice in whole.get("choices") or ():
-        said = {name: value for name, value in choice.items() if name != "message"}
-        choices.append({**said, **({"delta": choice["message"]} if isinstance(choice.get("message"), dict) else {})})
-    kind = "chat.completion.chunk" if any("delta" in choice for choice in choices) else "text_completion"
-    return {**whole, "object": kind, "choices": choices}
-
-
-class Assembly:
-    """An answer that is put together from its chunks."""
-
-    def __init__(self, path: str) -> None:
-        self._path, self._head = path, dict[str, Any]()
-        self._choices: dict[int, dict[str, Any]] = {}
-        self.usage: Any = None
-
-    def add(self, chunk: Mapping[str, Any]) -> None:
-        """Take one more chunk."""
-        self.usage = chunk.get("usage") or self.usage
-        self._head.update({n: chunk[n] for n in ("id", "created", "model", "system_fingerprint") if chunk.get(n)})
-        for choice in chunk.get("choices") or ():
-            kept = self._choices.setdefault(choice.get("index", 0), {"said": {}, "finish_reason": None})
-            merge(kept["said"], choice.get("delta") or {"text": choice.get("text") or ""})
-            kept["finish_reason"] = choice.get("finish_reason") or kept["finish_reason"]
-            if choice.get("logprobs"):
-                merge(kept.setdefault("logprobs", {}), choice["logprobs"])
-
-    @property
-    def finished(self) -> bool:
-        """Whether every choice has come to its end."""
-        return bool(self._choices) and all(choice["finish_reason"] for choice in self._choices.values())
-
-    @property
-    def text(self) -> str:
-        """What the first choice says so far."""
-        said = self._choices.get(0, {}).get("said", {})
-        return str(said.get("content") or said.get("text") or "")
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is one text and nothing else so far, which could be gone on with."""
-        said = [choice["said"] for choice in self._choices.values()]
-        return len(said) <= 1 and not any(set(one) - {"content", "text", "role"} for one in said if any(one.values()))
-
-    def answer(self) -> dict[str, Any]:
-        """The whole answer."""
-        choices = []
-        for index, kept in sorted(self._choices.items()):
-            choice = {"index": index, "finish_reason": kept["finish_reason"]}
-            if "logprobs" in kept:
-                choice["logprobs"] = kept["logprobs"]
-            said = {"role": "assistant", "content": None, **kept["said"]}
-            choices.append(
-                {**choice, **({"message": said} if self._path == CHAT else {"text": kept["said"].get("text", "")})}
-            )
-        kind = "chat.completion" if self._path == CHAT else "text_completion"
-        return {"object": kind, **self._head, "choices": choices}
-
-
-def merge(into: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Add a delta: texts grow, lists of numbered parts (tool calls) grow by number, the rest is replaced."""
-    for name, value in delta.items():
-        known = into.get(name)
-        if isinstance(value, str) and isinstance(known, str) and name in _JOINED:
-            into[name] = known + value
-        elif isinstance(value, dict) and isinstance(known, dict):
-            merge(known, value)
-        elif isinstance(value, list) and value and all(isinstance(one, dict) and "index" in one for one in value):
-            parts = into.setdefault(name, []) if isinstance(known, list | None) else []
-            for one in value:
-                place = next((part for part in parts if part.get("index") == one["index"]), None)
-                parts.append(deepcopy(one)) if place is None else merge(place, one)
-            into[name] = parts
-        elif isinstance(value, list) and isinstance(known, list):
-            into[name] = known + value
-        elif value is not None or known is None:
-            into[name] = deepcopy(value)  # the chunk itself is still to be streamed
 
 
 def sse(data: Mapping[str, Any] | str) -> bytes:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from inference.scheduler.assembly import Assembly
 from inference.scheduler.book import KnownCall, KnownRequest
 from inference.scheduler.errors import BadCallError
 from inference.scheduler.watching import parsed, said_since
-from inference.scheduler.wire import Assembly
 from inference.testing import FakeServer, Scripted
 from tests.inference.scheduler.conftest import KEY, REQUEST, Running, body, pools_of, scheduler, server_of, until
 
