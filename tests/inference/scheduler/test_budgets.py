@@ -1,11 +1,15 @@
 """A request's budget holds across all its calls, whoever makes them."""
 
 import asyncio
+import errno
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from inference.scheduler.journal import Journal
+from inference.scheduler.ledger import Ledger
+from inference.scheduler.wire import Ask
 from inference.testing import FakeServer, Scripted
 from tests.inference.scheduler.conftest import REQUEST, Running, body, pools_of, scheduler, server_of
 
@@ -133,3 +137,97 @@ async def test_tokens_have_the_servers_price(server: FakeServer, tmp_path: Path)
         cost = (usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6
         assert (answer["torpor"]["cost"], answer["torpor"]["currency"]) == (pytest.approx(cost), "EUR")
         assert await one.metric('cost_total{currency="EUR",server="one"}') == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_what_breaks_again_and_again_spends_no_more_than_there_is(
+    server: FakeServer, tmp_path: Path, keyed: bool
+) -> None:
+    server.otherwise = Scripted(text="one two three four five six seven eight", drop=True)
+    pools = pools_of(server_of(server, kind="openai", slots=8), breaker={"failures": 1000})
+    async with scheduler(pools, tmp_path) as one:
+        await _open(one, budget=330)
+        named = [{"Torpor_Call": f"{REQUEST}/x#{n}"} if keyed else {"Torpor_Request": REQUEST} for n in range(20)]
+        calls = (one.ask(body("hello", max_tokens=30), **who) for who in named)
+        codes = {answer["error"]["code"] for _, answer in await asyncio.gather(*calls)}
+        account = await one.get(f"requests/{REQUEST}")
+    really = sum(10 + call.tokens - 1 for call in server.calls)  # the last token was not sent any more
+    assert codes <= {"budget_exceeded", "model_server_failed"} and "budget_exceeded" in codes
+    assert account["reserved_tokens"] == 0
+    assert really == account["spent_tokens"] <= 330
+
+
+async def test_a_call_without_a_key_pays_for_what_was_bought_and_for_nothing_else(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    none = [Scripted(status=429, headers={"Retry-After": "0"}), Scripted(status=503), Scripted(status=401)]
+    pools = pools_of(server_of(server, kind="openai"), breaker={"failures": 1000})
+    async with scheduler(pools, tmp_path) as one:
+        server.script += [*none, Scripted(status=400)]
+        assert (await one.ask(body("hello"), Torpor_Request=REQUEST, Torpor_Budget="1000"))[0] == 400
+        assert (await one.get(f"requests/{REQUEST}"))["spent_tokens"] == 0
+        server.script += [*none, Scripted(status=500), Scripted(text="one two three", drop=True), Scripted(text="yes")]
+        status, answer = await one.ask(body("hello"), Torpor_Request=REQUEST)
+        account = await one.get(f"requests/{REQUEST}")
+    assert status == 200 and account["spent_tokens"] == answer["torpor"]["bought_tokens"]
+
+
+async def test_a_call_that_waited_while_its_request_was_closed_pays_into_the_same_budget(
+    server: FakeServer, one: Running
+) -> None:
+    server.otherwise = Scripted(text="yes", delay_s=0.2)
+    headers = {"Torpor_Request": REQUEST, "Torpor_Budget": "250", "Torpor_Deadline": SOON}
+    calls = [asyncio.create_task(one.ask(body(max_tokens=150), **headers)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    async with one.http.delete(f"{one.url}/requests/{REQUEST}") as closed:
+        assert closed.status == 204
+    assert [status for status, _ in await asyncio.gather(*calls)] == [200, 200]
+    account = await one.get(f"requests/{REQUEST}")
+    assert account["budget_tokens"] == 250 and account["deadline"] == SOON
+
+
+def test_an_account_that_is_closed_under_a_waiting_call_is_opened_again(tmp_path: Path) -> None:
+    async def played() -> None:
+        journal = Journal(tmp_path)
+        ledger, soon = Ledger(journal, 10), datetime.now(UTC) + timedelta(hours=1)
+        ask = Ask("chat/completions", {}, request="r", budget=100, deadline=soon, prompt_tokens=60)
+        first = ledger.reserved(ask, soon, lambda: None)
+        await first.__aenter__()
+
+        async def second() -> int | None:
+            async with ledger.reserved(ask, soon, lambda: None):
+                return journal.book.requests["r"].budget
+
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        await first.__aexit__(None, None, None)
+        assert ledger.close("r") and not journal.book.requests  # before the waiting call has had its turn
+        assert await waiting == 100 and journal.book.requests["r"].reserved == 0
+        journal.close()
+
+    asyncio.run(played())
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_what_cannot_be_written_down_is_not_bought(
+    server: FakeServer, one: Running, keyed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _open(one)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("inference.scheduler.journal.os.write", full)
+        named = {"Torpor_Call": f"{REQUEST}/x#1.0"} if keyed else {"Torpor_Request": REQUEST}
+        status, answer = await one.ask(body(), **named)
+        assert (status, answer["error"]["code"], server.calls) == (503, "journal_failed", [])
+        assert (await one.ask(body()))[0] == 200  # it needs no account
+    assert (await one.ask(body(), **named))[0] == 200
+
+
+async def test_several_answers_are_not_gone_on_with_as_if_they_were_one(server: FakeServer, tmp_path: Path) -> None:
+    server.script += [Scripted(text="one two three four", drop=True), Scripted(text="one two three four")]
+    async with scheduler(pools_of(server_of(server)), tmp_path) as one:
+        assert (await one.ask(body(n=2)))[0] == 200
+    assert [call.prefix for call in server.calls] == ["", ""]
