@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from inference.scheduler.upstream import Upstream
 from schemas.platform import BreakerChanged
 
 SWEEP_EVERY_S = 5.0
+AGAIN_S = 1.0
 _log = logging.getLogger("scheduler")
 
 
@@ -101,8 +102,8 @@ async def running(
     admission = Admission({pool.name: pool for pool in pools.pools}, servers, pools.limits, pools.affinity)
     calls = Calls(pools, admission, upstream, journal, archive, metrics)
     calls.recover()
-    background = [journal.keep(), watch(every, upstream, admission.pump), announcer.run(), _sweeping(calls)]
-    tasks = [asyncio.ensure_future(one) for one in background]
+    background = [journal.keep, lambda: watch(every, upstream, admission.pump), announcer.run, lambda: _sweeping(calls)]
+    tasks = [asyncio.ensure_future(_kept_up(one)) for one in background]
     try:
         yield Service(pools, every, calls, admission, journal, metrics).app()
     finally:
@@ -112,6 +113,16 @@ async def running(
         await calls.close()
         await upstream.close()
         journal.close()
+
+
+async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do what is done in the background, whatever it stumbles over."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            _log.exception("what is done in the background failed; it is begun again")
+            await asyncio.sleep(AGAIN_S)
 
 
 async def _sweeping(calls: Calls) -> None:

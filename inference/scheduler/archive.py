@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class ArchiveError(Exception):
-    """The store gave no answer."""
+    """The store gave no answer, or none that can be read."""
 
 
 class Archive:
@@ -66,7 +66,9 @@ class Archive:
             return None
         except (BaseError, OSError, ValueError, RecursionError) as error:
             raise ArchiveError(f"the answer of call {key} cannot be read from the store: {error}") from error
-        return content if isinstance(content, dict) else None
+        if not isinstance(content, dict) or not isinstance(content.get("answer"), dict) or "digest" not in content:
+            raise ArchiveError(f"what the store holds for call {key} is no answer: {_place(key)}")
+        return content
 
     async def put(self, key: str, digest: str, answer: Mapping[str, Any]) -> None:
         """Keep an answer, however long the store is away."""

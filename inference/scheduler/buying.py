@@ -132,7 +132,7 @@ class Purchase:
                 if not first:
                     first = time.monotonic() - begun
                     self.means.metrics.generations.labels(server.name).inc()
-                self._take(server, chunk, kept)
+                self._take(chunk, kept)
                 if ask.bounded and self.kept > kept + BEYOND * (ask.max_tokens - kept) + FEW:
                     self._cut(server)
                     break
@@ -151,7 +151,7 @@ class Purchase:
         ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in self.assembly.unfinished]
         self._said({"object": "chat.completion.chunk", "choices": ends})
 
-    def _take(self, server: ModelServer, chunk: dict[str, Any], before: int) -> None:
+    def _take(self, chunk: dict[str, Any], before: int) -> None:
         """One more chunk of an attempt that began with `before` tokens kept; a server under load puts several into one."""
         if says(chunk):
             usage = chunk.get("usage")
@@ -161,10 +161,7 @@ class Purchase:
             tokens = max(1, before + told - self.kept)
             self.kept += tokens
             self._write({"t": "delta", "c": text_of(chunk), **({"n": tokens} if tokens > 1 else {})})
-        try:
-            self._said(chunk)
-        except RecursionError as error:
-            raise BrokenError(f"{server.name} answered what is nested too deep") from error
+        self._said(chunk)
 
     def _going(self, server: ModelServer, model: str) -> dict[str, Any] | None:
         """How to go on with what was said; what cannot be gone on with is given up."""

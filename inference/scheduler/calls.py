@@ -171,9 +171,8 @@ class Calls:
             raise JournalError(f"{error}; ask again later") from error
         if kept is None:
             return None
-        _same(ask, str(kept.get("digest")))
-        answer = kept.get("answer")
-        return answer if isinstance(answer, dict) else None
+        _same(ask, str(kept["digest"]))
+        return dict(kept["answer"])
 
     async def _buy(self, generation: Generation, hold: Hold) -> None:
         """Ask servers until one has given the whole answer."""

@@ -19,6 +19,7 @@ import aiohttp
 from inference.scheduler.assembly import as_chunk, says, sound
 from inference.scheduler.config import Limits, Server
 from inference.scheduler.errors import RefusedError
+from inference.scheduler.wire import deep
 
 SHOWN = 300
 SHORTEST_PAUSE_S = 0.1  # before a server that takes nothing is asked again, whatever it says
@@ -206,7 +207,7 @@ class Upstream:
             if status in (400, 413, 422):
                 raise RefusedError(f"{server.name}: {told}", int(status), code)
             raise BrokenError(f"{server.name} failed in the middle of its answer: {told}")
-        if not isinstance(chunk, dict) or not sound(chunk.get("choices")):
+        if not isinstance(chunk, dict) or not sound(chunk.get("choices")) or deep(chunk):
             raise BrokenError(f"{server.name} streamed no completion but {self._shown(server, line)}")
         return chunk
 
@@ -218,7 +219,7 @@ class Upstream:
             raise BrokenError(
                 f"{server.name} answered no JSON but {self._shown(server, text)}; is {server.url} its API?"
             ) from error
-        if not isinstance(found, dict) or not found.get("choices") or not sound(found["choices"]):
+        if not isinstance(found, dict) or not found.get("choices") or not sound(found["choices"]) or deep(found):
             raise BrokenError(f"{server.name} answered no completion but {self._shown(server, text)}")
         return as_chunk(found)
 

@@ -20,6 +20,7 @@ IMAGE_TOKENS = 1000
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MOST_TOKENS = 10_000_000  # that a call may ask for
 MOST_ANSWERS = 128
+DEEPEST = 150  # levels of lists and objects
 LONGEST_NAME = 1000
 
 
@@ -66,6 +67,8 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
     """
     try:
         given = json.loads(raw)
+        if deep(given):
+            raise BadCallError(f"the body is nested deeper than {DEEPEST} levels")
         digest = hashlib.sha256(f"{path}\n{json.dumps(_meant(given), sort_keys=True, allow_nan=False)}".encode()).hexdigest()
     except (ValueError, RecursionError) as error:
         raise BadCallError(f"the body is no JSON: {error}") from None
@@ -96,6 +99,17 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
         max_tokens=most * answers,
         digest=digest,
     )
+
+
+def deep(value: Any) -> bool:
+    """Whether JSON is nested deeper than anything that is meant."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        inner = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _meant(given: Any) -> Any:

@@ -1,11 +1,16 @@
 """A call with a key is bought once, whoever asks how often, and whoever dies."""
 
 import asyncio
+import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
+from obstore.store import LocalStore
 
+from inference.scheduler.archive import Archive
 from inference.testing import FakeServer, Scripted
 from tests.inference.scheduler.conftest import KEY, REQUEST, Running, body, pools_of, scheduler, server_of, until
 
@@ -145,3 +150,41 @@ async def test_a_client_that_hangs_up_while_it_streams_ends_nobody_elses_stream(
     async with aiohttp.ClientSession() as http, http.post(f"{one.url}/v1/chat/completions", json=sent, headers=headers) as a:
         await a.content.readany()
     assert "error" not in (await other)[-1]
+
+
+@pytest.mark.parametrize("kept", [b"", b"not JSON", b"[]", b'{"answer": 5}', b"[" * 100_000, b"\xff"])
+async def test_what_nobody_can_read_in_the_store_is_neither_an_answer_nor_bought_again(
+    server: FakeServer, tmp_path: Path, kept: bytes
+) -> None:
+    place = tmp_path / "store" / "calls" / f"{hashlib.sha256(KEY.encode()).hexdigest()}.json"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(kept)
+    async with scheduler(pools_of(server_of(server)), tmp_path) as one:
+        status, answer = await one.ask(body(), Torpor_Call=KEY)
+        assert (status, answer["error"]["code"], server.calls) == (503, "journal_failed", [])
+        place.unlink()
+        assert (await one.ask(body(), Torpor_Call=KEY))[0] == 200
+
+
+async def test_answers_wait_for_a_store_that_is_away_and_are_there_meanwhile(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = True
+    put = LocalStore.put_async
+
+    async def putting(self: LocalStore, *given: Any, **more: Any) -> Any:
+        if away:
+            raise OSError("the store is away")
+        return await put(self, *given, **more)
+
+    store = LocalStore(tmp_path / "store", mkdir=True)
+    wrapped = SimpleNamespace(put_async=lambda *given, **more: putting(store, *given, **more), get_async=store.get_async)
+    monkeypatch.setattr("inference.scheduler.__main__.Archive.open", lambda *_: Archive(wrapped))
+    async with scheduler(pools_of(server_of(server)), tmp_path) as one:
+        said = await one.text(body(), Torpor_Call=KEY)
+        await one.http.delete(f"{one.url}/requests/{REQUEST}")
+        assert await one.text(body(), Torpor_Call=KEY) == said
+        assert (await one.get("state"))["open_requests"] == 1  # nothing is forgotten before it is kept
+        away = False
+        await until(lambda: list((tmp_path / "store" / "calls").glob("*.json")))
+    assert len(server.calls) == 1

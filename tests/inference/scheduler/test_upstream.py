@@ -166,6 +166,7 @@ DEEP = '{"choices": [{"index": 0, "delta": {"content": "a", "x": ' + "[" * 600 +
         stream(event("x", logprobs=5), END, DONE),
         stream(event("x", finish_reason={"a": 1}), DONE),
         stream(b"data: " + DEEP.encode() + b"\n\n", END, DONE),
+        stream(b'data: {"choices": [], "id": ' + b"[" * 800 + b"]" * 800 + b"}\n\n", event("x"), END, DONE),
         stream(b"data: " + b"[" * 50_000 + b"\n\n"),
         stream(b'data: {"choices": [], "usage": ' + b"9" * 5000 + b"}\n\n"),
         stream(b"data: \xff\xfe\n\n"),
