@@ -3,8 +3,8 @@
     call -> same key running?    join it                      (`calls`, `generation`)
          -> same key answered?   its answer from the journal  (`journal`, `archive`)
          -> within its budget?   reserve                      (`ledger`)
-         -> a slot, in time?     wait here, fairly            (`admission`, `routing`, `breaker`)
-         -> the server's stream  journaled as it comes        (`upstream`, `wire`)
+         -> a slot, in time?     wait here, fairly            (`admission`, `queueing`, `routing`, `breaker`)
+         -> the server's stream  journaled as it comes        (`upstream`, `assembly`)
          -> the server died?     go on from the prefix        (`prefix`)
 
 State lives here and not in agents, since those vanish. One replica: joining lives in this process's memory, all else in its

@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code is 0 then, and 2 when it could not start."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what is no HTTP gets its 400 and is no news
     try:
         pools = load(given.config)
         _with_uvloop(_served(pools, given))

@@ -1,12 +1,24 @@
 """Callers that mean harm, or do not know better: whatever they send is answered, and costs nobody else anything."""
 
+import asyncio
 import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from inference.answers import counted
+from inference.scheduler.assembly import Assembly, as_chunk, says, sound, text_of
+from inference.scheduler.config import Server
 from inference.scheduler.errors import BadCallError
-from inference.scheduler.wire import CHAT, read
+from inference.scheduler.prefix import going_on
+from inference.scheduler.wire import CHAT, MOST_TOKENS, TEXT, read, sse
+from tests.inference.conftest import await_health, free_port
 from tests.inference.scheduler.conftest import KEY, REQUEST, Running, body
 
 
@@ -112,3 +124,94 @@ async def test_a_request_of_any_name_is_opened_told_of_and_closed(one: Running) 
         async with one.http.delete(where) as answer:
             assert answer.status == 204
     assert (await one.get("state"))["open_requests"] == 0
+
+
+_WORDS = """model messages prompt role content text tool_calls tools n max_tokens stream stream_options
+choices delta message index finish_reason logprobs usage completion_tokens function"""
+_NAMES = st.sampled_from(_WORDS.split())
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | _NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+_MESSAGE = st.fixed_dictionaries({"role": st.just("user") | _JSON, "content": _JSON}, optional={"tool_calls": _JSON})
+
+
+@given(
+    st.fixed_dictionaries(
+        {"messages": st.lists(_MESSAGE, min_size=1, max_size=2) | _JSON},
+        optional=dict.fromkeys(("model", "n", "max_tokens", "stream", "stream_options", "tools", "prompt"), _JSON),
+    )
+    | _JSON,
+    st.sampled_from([CHAT, TEXT]),
+)
+@settings(deadline=None, max_examples=150)
+def test_any_json_is_a_call_or_is_refused(sent: Any, path: str) -> None:
+    try:
+        ask = read(path, json.dumps(sent).encode(), {"Torpor-Call": KEY}, 1024)
+    except BadCallError:
+        return
+    assert ask.bounded and 1 <= ask.max_tokens <= MOST_TOKENS and ask.prompt_tokens >= 0 and isinstance(ask.model, str)
+    going_on(_VLLM, ask, "said", 1)
+
+
+_CHOICE = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("index", "delta", "message", "text", "finish_reason", "logprobs"), _JSON)
+)
+_VLLM = Server.model_validate({"name": "s", "url": "http://s/v1", "kind": "vllm"})
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({"choices": st.lists(_CHOICE, max_size=3)}, optional={"usage": _JSON, "id": _JSON}), max_size=5
+    ),
+    st.sampled_from([CHAT, TEXT]),
+)
+@settings(deadline=None, max_examples=150)
+def test_any_chunks_that_are_sound_make_an_answer(chunks: list[dict[str, Any]], path: str) -> None:
+    assembly, said = Assembly(path), ""
+    for chunk in chunks:
+        if sound(chunk["choices"]):
+            chunk = as_chunk(chunk)
+            says(chunk)
+            said += text_of(chunk)
+            assembly.add(chunk)
+    whole = assembly.answer()
+    counted(assembly.usage, 10, assembly.text, 10)
+    sse(as_chunk(whole))
+    assert isinstance(assembly.text, str) and isinstance(assembly.plain, bool) and isinstance(assembly.finished, bool)
+    assert all(isinstance(choice["finish_reason"], str | None) for choice in whole["choices"])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTorpor-Call: r/a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_what_is_no_http_is_answered_so(one: Running, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(one.url.rpartition(":")[2]))
+    writer.write(sent)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400")
+    writer.close()
+
+
+def test_what_is_no_http_leaves_no_traceback_in_the_log(tmp_path: Path) -> None:
+    pools = {"pools": [{"name": "p", "models": ["m"], "servers": [{"name": "s", "url": "http://127.0.0.1:9/v1"}]}]}
+    (tmp_path / "pools.yaml").write_text(json.dumps(pools))
+    port, log = free_port(), tmp_path / "log"
+    given = ["--config", str(tmp_path / "pools.yaml"), "--journal", str(tmp_path / "journal"), "--port", str(port)]
+    with log.open("w") as told:
+        process = subprocess.Popen([sys.executable, "-m", "inference.scheduler", *given], stderr=told)
+    try:
+        await_health(port, process)
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.sendall(b"Authorization: sk-very-secret\r\n\r\n")
+            assert caller.recv(100).startswith(b"HTTP/1.0 400")
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    said = log.read_text()
+    assert "serves m" in said and "Traceback" not in said and "secret" not in said
