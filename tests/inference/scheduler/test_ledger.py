@@ -20,9 +20,7 @@ _STEPS = st.lists(
         st.tuples(st.just("leave"), st.integers(0, 20)),
         st.tuples(st.just("more"), st.integers(0, 20), st.integers(1, 60)),
         st.tuples(st.just("end"), st.integers(0, 20), st.integers(0, 100)),
-        st.tuples(
-            st.just("close"),
-        ),
+        st.tuples(st.just("close")),
     ),
     max_size=40,
 )
@@ -59,7 +57,8 @@ async def _played(journal: Journal, steps: list) -> None:
         elif name == "leave" and tasks:
             tasks[rest[0] % len(tasks)].cancel()
         elif name == "close":
-            ledger.close("r")
+            ledger.end("r", soon)
+            ledger.sweep(soon + timedelta(minutes=2))
         elif running:
             hold, end, tokens = running[rest[0] % len(running)]
             if name == "end" and not end.is_set():
