@@ -239,6 +239,7 @@ def test_completion_is_there_for_every_shell(shell):
 def test_an_interrupt_while_the_command_is_being_loaded_shows_no_traceback():
     code = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupting:
     def find_spec(self, name, *_):
         if name == "click":
@@ -253,8 +254,9 @@ torpor.main()
 
 def test_an_interrupt_of_a_command_that_runs_is_left_to_the_command():
     code = """
-import os, signal, torpor
-import eventing.cli
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import eventing.cli, torpor
 eventing.cli.main = lambda: os.kill(os.getpid(), signal.SIGINT)
 try:
     torpor.main()
