@@ -52,7 +52,7 @@ def test_contracts_are_frozen():
 
 def test_every_event_is_found_by_its_type():
     assert all(contract_for(name).event == name for name in events())
-    with pytest.raises(UnknownEventError, match="no contract for the event 'rumour'; known are: .*part_abandoned"):
+    with pytest.raises(UnknownEventError, match=r"no contract for the event 'rumour'; known are: .*part_abandoned"):
         contract_for("rumour")
 
 
