@@ -42,3 +42,8 @@ def brought(project: Path) -> tuple[Path, ...]:
         return ()
     own = PACKAGE / "functions"
     return tuple(own / name for name in BROUGHT if not (project / "functions" / name / "func.yaml").is_file())
+
+
+def functions(project: Path) -> list[Path]:
+    """The folders of all functions of a project, those that the package brings included."""
+    return [*sorted(file.parent for file in (project / "functions").glob("*/func.yaml")), *brought(project)]

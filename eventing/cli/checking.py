@@ -11,6 +11,7 @@ from eventing.checking import examine
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
+from eventing.project import functions
 from eventing.workflow import Workflow
 
 
@@ -52,5 +53,5 @@ def prepare(config: Config) -> None:
     if config.workflow is None:
         return
     config.manifests.mkdir(parents=True, exist_ok=True)
-    for name, text in manifests.files(found, config.workflow.name, "torpor up").items():
+    for name, text in manifests.files(found, config.workflow.name, "torpor up", functions(config.project)).items():
         (config.manifests / name).write_text(text)

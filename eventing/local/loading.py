@@ -27,6 +27,8 @@ _API: dict[str, tuple[str, type[BaseModel]]] = {
     "KafkaSource": ("sources.knative.dev/v1", forms.KafkaSourceSpec),
     "PingSource": ("sources.knative.dev/v1", forms.PingSourceSpec),
 }
+# What Kubernetes does with these has no counterpart here: func.yaml says what there is to say of a function.
+_NOT_PLAYED = {"Namespace", "ServiceAccount", "NetworkPolicy", "EventPolicy", "Service", "Kustomization"}
 
 
 def load(manifests: Path, functions: Path, brought: Sequence[Path] = ()) -> Resources:
@@ -56,7 +58,8 @@ def _documents(folder: Path) -> Iterator[_Document]:
         raise ManifestError(f"{folder} holds no *.yaml; `make manifests` generates them")
     for file in files:
         for number, content in enumerate(_parsed(file), 1):
-            yield _document(file, number, content)
+            if not isinstance(content, dict) or content.get("kind") not in _NOT_PLAYED:
+                yield _document(file, number, content)
 
 
 def _parsed(file: Path) -> list[Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from eventing.errors import WorkflowError
+from eventing.errors import EventingError
 from eventing.manifests.render import files
+from eventing.project import PACKAGE, functions
 from eventing.workflow import FOLDER, load
 
 
@@ -18,11 +19,11 @@ def main(arguments: list[str]) -> int:
     for path in chosen:
         try:
             workflow = load(path)
-        except WorkflowError as error:
+            made = files(workflow, functions=functions(PACKAGE))
+        except EventingError as error:
             problems.append(str(error))
             continue
-        folder = Path(__file__).parent / workflow.name
-        problems += _written(folder, files(workflow), check)
+        problems += _written(Path(__file__).parent / workflow.name, made, check)
     print("\n".join(problems) or f"the manifests of {len(chosen)} workflow(s) are up to date")
     return 1 if problems else 0
 
