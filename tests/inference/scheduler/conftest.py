@@ -77,7 +77,7 @@ async def scheduler(pools: Pools, folder: Path, ingress: str | None = None, port
         site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
         await site.start()
         port = runner.addresses[0][1]
-        connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=60)
+        connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=600)
         try:
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
                 yield Running(f"http://127.0.0.1:{port}", http)
