@@ -8,6 +8,7 @@ from pathlib import Path
 from eventing import project as projects
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config, Ports
+from eventing.local.elsewhere import Services
 from eventing.workflow import EVERY_EVENT, Workflow, load, named
 
 
@@ -63,8 +64,21 @@ def config() -> Config:
         store_url=os.environ.get("TORPOR_STORE") or None,
         model_url=os.environ.get("TORPOR_MODEL_URL") or None,
         pools=_pools(),
+        services=_services(),
         idle_seconds=_idle_seconds(),
     )
+
+
+def _services() -> Services | None:
+    url, via = os.environ.get("TORPOR_SERVICES"), os.environ.get("TORPOR_SERVICES_VIA", "")
+    if not url:
+        return None
+    if "{name}" not in url or not all(one.startswith(("http://", "https://")) for one in (url, via or url)):
+        raise CommandError(
+            f"TORPOR_SERVICES must be the Services' address such as http://{{name}}.torpor.example.com, got {url!r}; "
+            f"TORPOR_SERVICES_VIA, if set, a base URL such as http://10.0.0.1:8080, got {via!r}"
+        )
+    return Services(url, via)
 
 
 def _pools() -> Path | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eventing.local.elsewhere import Services
+
 # What long work reports while it goes on: a service ("kafka"), what it does now, and the share done (0..1) where known.
 Progress = Callable[[str, str, float | None], None]
 
@@ -41,6 +43,7 @@ class Config:
     store_url: str | None = None  # None: the folder state/bucket
     model_url: str | None = None  # None: the embedded model; else an OpenAI-compatible base URL
     pools: Path | None = None  # a pools' file of one's own for the scheduler, in the place of either
+    services: Services | None = None  # where the functions run; None: here, as processes
     idle_seconds: float = 10.0
     workflow: Path | None = None  # a project's own workflow file; None: the package's `research`
     brought: tuple[Path, ...] = ()  # folders of functions that the package adds to the project's own

@@ -9,9 +9,10 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from eventing.local.functions import Place, Scaled
+from eventing.local.functions import Scaled
 from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
+from eventing.local.resources import Sink
 from eventing.local.sinks import COLDSTART, WAITED
 
 # What concerns one connection only (RFC 9110 7.6.1), and what the client and server set anew.
@@ -36,7 +37,8 @@ class GatewayProxy:
             try:
                 async with self._function.request() as place:
                     try:
-                        return await self._pass(request, place)
+                        woken = {COLDSTART: "true", WAITED: f"{place.waited_s:.3f}"} if place.woke else {}
+                        return await passed(self._http, request, place.url, woken)
                     except aiohttp.ClientConnectorError:
                         self._function.gone(place.instance, "takes no connections")  # it got nothing: another may
             except FunctionUnavailableError as error:
@@ -45,23 +47,46 @@ class GatewayProxy:
                 detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
                 return problem(502, "Bad gateway", detail)
 
-    async def _pass(self, request: web.Request, place: Place) -> web.StreamResponse:
-        headers = _kept(request.headers)
-        headers["X-Forwarded-For"] = request.remote or "127.0.0.1"
-        headers["X-Forwarded-Proto"] = request.scheme
-        if place.woke:
-            headers[COLDSTART], headers[WAITED] = "true", f"{place.waited_s:.3f}"
-        body = request.content if request.body_exists else None
-        async with self._http.request(
-            request.method,
-            URL(f"{place.url}{request.raw_path}", encoded=True),
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            auto_decompress=False,
-            timeout=_UNLIMITED,
-        ) as answer:
-            return await _relayed(request, answer)
+
+class ServiceProxy:
+    """Passes requests to a Service."""
+
+    def __init__(self, service: Sink, http: aiohttp.ClientSession) -> None:
+        self._service = service
+        self._http = http
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=0)
+        app.router.add_route("*", "/{path:.*}", self.through)
+        return app
+
+    async def through(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await passed(self._http, request, self._service.uri, self._service.headers)
+        except aiohttp.ClientError as error:
+            return problem(502, "Bad gateway", f"{self._service}: {error or type(error).__name__}")
+
+
+async def passed(http: aiohttp.ClientSession, request: web.Request, to: str, also: Mapping[str, str]) -> web.StreamResponse:
+    """Pass a request on to another server, with headers in addition to its own.
+
+    Raises:
+        aiohttp.ClientError: there was no answer.
+    """
+    headers = _kept(request.headers)
+    headers["X-Forwarded-For"] = request.remote or "127.0.0.1"
+    headers["X-Forwarded-Proto"] = request.scheme
+    headers.update(also)
+    async with http.request(
+        request.method,
+        URL(f"{to}{request.raw_path}", encoded=True),
+        headers=headers,
+        data=request.content if request.body_exists else None,
+        allow_redirects=False,
+        auto_decompress=False,
+        timeout=_UNLIMITED,
+    ) as answer:
+        return await _relayed(request, answer)
 
 
 async def _relayed(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from eventing.kafka import TopicSpec
 from eventing.local import forms
+from eventing.local.elsewhere import Services
 from eventing.local.errors import ManifestError
 from eventing.local.filters import FilterError, trigger_filter
 from eventing.local.resources import Broker, Delivery, Function, KafkaSource, PingSource, Resources, Sink, Trigger
@@ -31,14 +32,17 @@ _API: dict[str, tuple[str, type[BaseModel]]] = {
 _NOT_PLAYED = {"Namespace", "ServiceAccount", "NetworkPolicy", "EventPolicy", "Service", "Kustomization"}
 
 
-def load(manifests: Path, functions: Path, brought: Sequence[Path] = ()) -> Resources:
+def load(manifests: Path, functions: Path, brought: Sequence[Path] = (), services: Services | None = None) -> Resources:
     """Every resource of `manifests/*.yaml`, every function of `functions/*/func.yaml` and of the folders `brought`.
+
+    Args:
+        services: where the functions run, if it is not here; then none is among the resources.
 
     Raises:
         ManifestError: naming file, resource and field.
     """
     found = functions_of(functions, brought)
-    return _Loader(list(_documents(manifests)), found).resources()
+    return _Loader(list(_documents(manifests)), found, services).resources()
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,10 @@ def functions_of(folder: Path, brought: Sequence[Path] = ()) -> dict[str, Functi
 class _Loader:
     """Resolves what the documents refer to."""
 
-    def __init__(self, documents: list[_Document], functions: Mapping[str, Function]) -> None:
+    def __init__(self, documents: list[_Document], functions: Mapping[str, Function], services: Services | None) -> None:
         self._of = {kind: [d for d in documents if d.kind == kind] for kind in _API}
         self._functions = functions
+        self._services = services
         self._unique(documents)
         self._topics = {t.name: t for t in map(self._topic, self._of["KafkaTopic"])}
         self._brokers = {(b.namespace, b.name): b for b in map(self._broker, self._of["Broker"])}
@@ -134,7 +139,7 @@ class _Loader:
             tuple(map(self._trigger, self._of["Trigger"])),
             tuple(map(self._kafka_source, self._of["KafkaSource"])),
             tuple(map(self._ping_source, self._of["PingSource"])),
-            tuple(self._functions.values()),
+            () if self._services else tuple(self._functions.values()),
         )
 
     def _unique(self, documents: list[_Document]) -> None:
@@ -221,6 +226,8 @@ class _Loader:
         if to.ref.name not in self._functions:
             known = ", ".join(sorted(self._functions)) or "none"
             raise d.refuse(f"{where}.ref.name", f"no function {to.ref.name!r} (functions/*/func.yaml); there are {known}")
+        if self._services:
+            return self._services.sink(to.ref.name, to.uri or "")
         return Sink(function=to.ref.name, uri=to.uri or "")
 
     def _the_broker(self, d: _Document, where: str, namespace: str, name: str) -> Broker:

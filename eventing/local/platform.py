@@ -18,7 +18,7 @@ from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
 from eventing.local.functions import Functions
-from eventing.local.gateway_proxy import GatewayProxy
+from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy
 from eventing.local.instance import Instance
 from eventing.local.listening import Listener
 from eventing.local.loading import load
@@ -51,7 +51,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         KafkaUnavailableError: when topics cannot be created, or a consumer can go on no more.
         ServiceError: when a port is taken.
     """
-    resources = load(config.manifests, config.project / "functions", config.brought)
+    resources = load(config.manifests, config.project / "functions", config.brought, config.services)
     for name in await asyncio.to_thread(instance.end_leftovers, config.state):
         progress(_PORT, f"ended function process {name}, left by a platform that was killed", None)
     made = await asyncio.to_thread(kafka.create_topics, config.bootstrap, resources.topics)
@@ -98,7 +98,10 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
     stack.push_async_callback(parts.functions.close)
-    if GATEWAY in parts.functions:
+    if config.services:
+        outer = ServiceProxy(config.services.sink(GATEWAY), parts.http)
+        await _serve(outer.app(), config.ports.gateway, "the gateway", stack)
+    elif GATEWAY in parts.functions:
         proxy = GatewayProxy(parts.functions[GATEWAY], parts.http)
         await _serve(proxy.app(), config.ports.gateway, "the gateway", stack)
     return dispatcher

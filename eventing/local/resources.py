@@ -19,16 +19,21 @@ class Broker:
 
 @dataclass(frozen=True)
 class Sink:
-    """Where events go: a function (and a path in it), a Broker, or a URL."""
+    """Where events go: a function (and a path in it), a Broker, or a URL (and the `Host` that is asked for there)."""
 
     function: str | None = None
     broker: Broker | None = None
     uri: str = ""
+    host: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Host": self.host} if self.host else {}
 
     def __str__(self) -> str:
         if self.broker:
             return f"broker {self.broker.name}"
-        return f"{self.function}{self.uri}" if self.function else self.uri
+        return f"{self.function}{self.uri}" if self.function else f"{self.uri} ({self.host})" if self.host else self.uri
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Sinks:
                 headers |= {"Prefer": "reply", "Kn-Namespace": namespace}
                 if sink.function:
                     return await self._call(self._functions[sink.function].function, sink.uri, headers, body)
-                return await self._post(sink.uri, headers, body)
+                return await self._post(sink.uri, headers | sink.headers, body)
         except TimeoutError:
             raise UnreachableError(f"no answer from {sink} within {timeout_s:g} s") from None
         except aiohttp.ClientError as error:

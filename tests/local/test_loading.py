@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from eventing.local.elsewhere import Services
 from eventing.local.errors import ManifestError
 from eventing.local.loading import load
 from eventing.local.resources import Delivery, Resources
@@ -128,3 +129,14 @@ def test_a_func_yaml_without_a_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "functions/x/func.yaml").write_text("run: {}")
     with pytest.raises(ManifestError, match=r"func.yaml: name: Field required"):
         load(GENERATED, tmp_path / "functions")
+
+
+def test_functions_that_run_elsewhere_are_sinks_by_their_services_address() -> None:
+    services = Services("http://{name}.torpor.example.com", via="http://10.0.0.1:18080")
+    found = load(GENERATED, GENERATED.parents[2] / "functions", services=services)
+    assert found.functions == ()
+    assert {(one.sink.uri, one.sink.host) for one in found.triggers if one.name.startswith("validate")} == {
+        ("http://10.0.0.1:18080", "validator.torpor.example.com")
+    }
+    (tick,) = found.pings
+    assert (tick.sink.uri, tick.sink.headers) == ("http://10.0.0.1:18080/tick", {"Host": "tracker.torpor.example.com"})

@@ -116,7 +116,8 @@ def test_an_empty_folder_becomes_a_pipeline_that_answers_and_takes_up_what_is_sa
     print(f"from nothing to the answer: {time.monotonic() - begun:.1f} s")
     assert "This is what the fake model says." in answer and "2 steps" in answer
     assert sorted(path.name for path in (project.folder / "manifests/letters").iterdir()) == [
-        "brokers.yaml", "sources.yaml", "topics.yaml", "triggers.yaml",
+        "brokers.yaml", "kustomization.yaml", "namespace.yaml", "policies.yaml", "services.yaml", "sources.yaml",
+        "topics.yaml", "triggers.yaml",
     ]  # fmt: skip
     assert '"functions": {\n    "drafter"' in project.run("torpor", "ps", "--json")
 
