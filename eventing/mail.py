@@ -1,16 +1,25 @@
 """Mail: an effect that cannot be repeated unseen, so it is claimed before and marked after.
 
-A claim without its mark is taken over once its lease is over: then a mail may go out twice, with the same Message-ID.
-That window is the time from the server's acceptance to the mark, and only if the process dies within it.
+    marked?  -> nothing to do
+    claim the next number, if absent -> marked meanwhile? -> nothing to do
+    hand it in -> mark -> 204
+
+A claim without its mark is taken over once its lease is over; one that is returned, at once. So a mail may go out twice, with
+the same Message-ID, and only where
+  - its sender dies, or the store stays away, between the server's acceptance and the mark;
+  - the server accepts it and the answer is lost on its way (RFC 1047);
+  - its sender is not dead but slower than the lease, which no step is whose time limit is shorter than the lease, as long as
+    clocks agree to within the difference.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -18,11 +27,12 @@ from urllib.parse import unquote, urlparse
 
 from eventing import telemetry
 from eventing.agent import StepKey
-from eventing.errors import ConfigurationError, EventingError, NotNowError
+from eventing.errors import ConfigurationError, EventingError, NotNowError, StoreError
 from eventing.step import Objects
 
 LEASE = timedelta(seconds=90)
 TIME_LIMIT_S = 20.0
+MARK_AGAIN_S = (0.5, 1.0, 2.0, 4.0)
 
 
 class MailError(NotNowError):
@@ -108,6 +118,7 @@ class ClaimedMailer:
     objects: Objects
     key: StepKey
     clock: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def send(self, message: EmailMessage) -> bool:
         """Send unless it was sent; whether this call sent it.
@@ -117,9 +128,9 @@ class ClaimedMailer:
             MailError: the server did not take it, or another process holds the claim at this moment.
         """
         folder = f"requests/{self.key.request_id}/mail"
-        if await self.objects.get(f"{folder}/sent.json") is not None:
-            return False
         attempt = await self._claim(folder)
+        if attempt is None:
+            return False
         if "From" not in message:
             message["From"] = self.sender
         try:
@@ -129,8 +140,17 @@ class ClaimedMailer:
             await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", b"{}")
             raise
         sent = {"message_id": message["Message-ID"], "to": message["To"], "at": self.clock().isoformat()}
-        await self.objects.create(f"{folder}/sent.json", json.dumps(sent).encode(), "application/json")
+        await self._mark(f"{folder}/sent.json", json.dumps(sent).encode())
         return True
+
+    async def _mark(self, key: str, sent: bytes) -> None:
+        """Note that the mail is out. A store that is away for a moment is no reason to send it again."""
+        for pause in MARK_AGAIN_S:
+            with contextlib.suppress(StoreError):
+                await self.objects.create(key, sent, "application/json")
+                return
+            await self.sleep(pause)
+        await self.objects.create(key, sent, "application/json")
 
     async def _deliver(self, message: EmailMessage) -> None:
         with telemetry.span(
@@ -145,8 +165,11 @@ class ClaimedMailer:
                 message["Traceparent"] = traceparent
             await asyncio.to_thread(self.server.deliver, message)
 
-    async def _claim(self, folder: str) -> int:
-        keys = await self.objects.keys(folder)
+    async def _claim(self, folder: str) -> int | None:
+        """The number of the claim that is ours; None where the mail is out."""
+        keys, sent = await self.objects.keys(folder), f"{folder}/sent.json"
+        if sent in keys:
+            return None
         claims = sorted(key for key in keys if key.rsplit("/", 1)[-1].startswith("claim-") and "returned" not in key)
         if claims and f"{claims[-1].removesuffix('.json')}-returned.json" not in keys:
             claimed = json.loads(await self.objects.get(claims[-1]) or b"{}").get("at")
@@ -156,7 +179,8 @@ class ClaimedMailer:
         claim = json.dumps({"at": self.clock().isoformat()}).encode()
         if not await self.objects.create(f"{folder}/claim-{attempt:03d}.json", claim, "application/json"):
             raise MailError(f"the mail of request {self.key.request_id} was claimed by another process")
-        return attempt
+        # Whoever held the last claim may have marked the mail since the claims were listed.
+        return attempt if await self.objects.get(sent) is None else None
 
 
 class NoMailer:

@@ -4,12 +4,23 @@
     published already?   -> nothing to do
     publish what is STORED, each answer acknowledged -> put the `published` marker
 
-Invariants, whatever dies wherever:
-  1. Every delivery of a step's event ends in the same stored answers with the same ids.
-  2. Nothing is published that is not stored; nothing is marked published that was not acknowledged.
-  3. A step with another input than the one it was done with is refused, never answered with somebody else's result.
-  4. A request ends once: of all its end events, the one that claims `outcome` first is published.
-There are no locks and no leases, so a crash leaves nothing to wait for.
+A join is a step before the step: each part is put, if absent; then the parts are listed; whoever finds all of them performs
+the step of the whole, whose input they are. "Not yet" is stored nowhere.
+
+Whatever ends a request claims its `outcome`, if absent, with the whole event. Of the answers that end a request only the one
+that is the outcome is published; who else would end it (the tracker) publishes the outcome, whoever's it is, since whoever
+claimed it may have died before it did.
+
+Invariants, whatever dies wherever, with any number of workers at any moment:
+  1. Every delivery of a step's event ends in the same stored answers with the same ids; an id has one payload.
+  2. Nothing is published that is not stored; nothing is marked published that was not acknowledged by the broker.
+  3. Once a delivery is acknowledged (204), all its answers were published: nothing is lost. What is delivered after that
+     publishes nothing again.
+  4. A step with another input than the one it was done with is refused, never answered with somebody else's result.
+  5. A join runs with all its parts, never with fewer, and the last part's delivery finds them.
+  6. A request ends once: one of its end events is published, with one payload.
+There are no locks and no leases, so a crash leaves nothing to wait for. What an effect outside of store and broker needs
+beside this is told in `eventing.mail`. tests/chaos goes through every interleaving of these effects.
 """
 
 from __future__ import annotations
@@ -102,16 +113,15 @@ class Steps:
         """Whether the request has ended: work on it would be for nothing."""
         return await self.objects.get(_outcome(request_id)) is not None
 
-    async def end(self, request_id: UUID, event: Event) -> bool:
-        """Claim the request's end for an event; whether it is (or was before) this event's."""
-        claim = json.dumps({"id": event.id, "type": event.type}).encode()
-        if await self.objects.create(_outcome(request_id), claim, "application/json"):
-            return True
-        winner = _parsed(await self._there(_outcome(request_id)), "outcome")
-        return bool(winner["id"] == event.id)
+    async def end(self, request_id: UUID, event: Event) -> Event:
+        """The event that ends the request, as it is stored: this one, or the one that claimed the end before it."""
+        if await self.objects.create(_outcome(request_id), to_json(event), "application/json"):
+            return settled(event)
+        return from_content(_parsed(await self._there(_outcome(request_id)), "outcome"))
 
     async def _send(self, request_id: UUID, event: Event) -> None:
-        if event.type in self.ends and not await self.end(request_id, event):
+        """Publish an answer; an end only where it is the request's."""
+        if event.type in self.ends and (await self.end(request_id, event)).id != event.id:
             return
         await self.publish(event)
 

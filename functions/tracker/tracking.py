@@ -78,7 +78,10 @@ class Tracker:
         return count
 
     async def end(self, request_id: UUID, events: list[Event], reason: str) -> None:
-        """End a request with the workflow's failure, unless it has ended otherwise."""
+        """End a request with the workflow's failure, unless it has ended otherwise; the end that is stored is published.
+
+        Whoever claimed the end may have died before publishing it, so it is published here whoever's it is.
+        """
         kind = self._runtime.workflow.fails
         if kind is None:
             return
@@ -93,8 +96,7 @@ class Tracker:
             }
         )
         event = self._event(failed, ids.named_id(request_id, kind))
-        if await self._runtime.steps.end(request_id, event):
-            await self._runtime.publisher.publish(event)
+        await self._runtime.publisher.publish(await self._runtime.steps.end(request_id, event))
 
     async def _watch(self, request_id: UUID, events: list[Event]) -> None:
         latest = self._runtime.clock() + self._runtime.workflow.deadline

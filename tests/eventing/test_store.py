@@ -8,14 +8,17 @@ import pytest
 
 from eventing.errors import BadKeyError, ConfigurationError, StoreError
 from eventing.store import Store
+from eventing.testing.shelf import Shelf
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(params=["folder", "memory", "s3", "shelf"])
 def store(request, tmp_path, monkeypatch):
     if request.param == "s3":
         for name, value in request.getfixturevalue("s3").items():
             monkeypatch.setenv(name, value)
         return Store.open("s3://torpor")
+    if request.param == "shelf":
+        return Shelf()
     return Store.open("memory:///" if request.param == "memory" else (tmp_path / "bucket").as_uri())
 
 
