@@ -10,10 +10,11 @@ VLLM_READY := $(VLLM)/.installed
 TOPIC ?= How ready are we for quantum-resistant cryptography?
 DEPTH ?= 2
 SOURCES ?= examples/post-quantum
+SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm unit bench lint types imports drift schemas manifests apis lock up down clean
+.PHONY: help install demo test test-vllm unit simulate bench lint types imports drift schemas manifests apis lock up down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ test-vllm: $(READY) $(VLLM_READY) ## The model client and a real vLLM on this ma
 
 unit: $(READY) ## The tests
 	@$(BIN)/python -m pytest
+
+simulate: $(READY) ## Whole requests under deaths, failures and duplicates, by SEEDS seeds (make simulate SEEDS=2000)
+	@$(BIN)/python -m tests.chaos.simulate --seeds $(SEEDS)
 
 lint: $(READY) ## Style
 	@$(BIN)/ruff check .

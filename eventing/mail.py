@@ -4,8 +4,8 @@
     claim the next number, if absent -> marked meanwhile? -> nothing to do
     hand it in -> mark -> 204
 
-A claim without its mark is taken over once its lease is over; one that is returned, at once. So a mail may go out twice, with
-the same Message-ID, and only where
+A claim without its mark is taken over once its lease is over; one that is returned, at once. So a mail may go out twice,
+with the same Message-ID, and only where
   - its sender dies, or the store stays away, between the server's acceptance and the mark;
   - the server accepts it and the answer is lost on its way (RFC 1047);
   - its sender is not dead but slower than the lease, which no step is whose time limit is shorter than the lease, as long as

@@ -1,7 +1,7 @@
-"""Effects: what a process does to the world outside of it. A test that hands one in decides when each takes place, and whether.
+"""Effects: what a process does to the world outside of it. A test that hands one in decides when each takes place, and how.
 
-The fakes that take an `Effect` (`Shelf`, `PostOffice`, `Topics`) do nothing but through it, so that a process can die before each
-of its effects and after it, and each can fail before it has taken place or, worse, after it.
+A fake that takes an `Effect` (`Shelf`) does nothing but through it, so that a process can die before each of its effects
+and after it, and each can fail before it has taken place or, worse, after it.
 """
 
 from __future__ import annotations

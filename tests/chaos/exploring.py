@@ -175,7 +175,10 @@ class _Run:
         delivery.start()
 
     def state(self) -> object:
-        own = tuple((d.acknowledged, d.waits_at, tuple(d.observed), d.changed, tuple(sorted(d.notes.items()))) for d in self.world.deliveries)
+        own = tuple(
+            (d.acknowledged, d.waits_at, tuple(d.observed), d.changed, tuple(sorted(d.notes.items())))
+            for d in self.world.deliveries
+        )
         return hash((self.world.state(), own, self.deaths, self.faults, self.world.jumps))
 
 

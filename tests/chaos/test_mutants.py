@@ -9,9 +9,9 @@ import pytest
 
 from eventing import ids
 from eventing.agent import StepKey
-from eventing.envelope import Event, from_content, settled, to_json
-from eventing.mail import ClaimedMailer, MailError
-from eventing.step import Run, Steps, _parsed, _result, _same_input
+from eventing.envelope import Event, settled
+from eventing.mail import ClaimedMailer
+from eventing.step import Run, Steps, _parsed, _result
 from functions.tracker.tracking import Tracker
 from schemas import contract_for
 from tests.chaos.exploring import Delivery, ViolationError, World, explore

@@ -32,12 +32,12 @@ def event_of(key: StepKey, number: int, kind: str, text: str) -> Event:
 
 
 @lru_cache(10_000)
-def _answers(result: bytes) -> tuple[bytes, ...]:
+def answers_of(result: bytes) -> tuple[bytes, ...]:
     content = json.loads(result)
-    return tuple(_same(answer) for answer in content.get("answers", [content]))
+    return tuple(same(answer) for answer in content.get("answers", [content]))
 
 
-def _same(content: Any) -> bytes:
+def same(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
 
 
@@ -81,7 +81,7 @@ class StepWorld(World):
             self.all_published(what.removeprefix("mark ").removesuffix(".published.json"))
 
     def publish(self, delivery: Delivery, event: Event) -> None:
-        content = _same(json.loads(to_json(event)))
+        content = same(json.loads(to_json(event)))
         holds(content in self.stored(), f"published what is not stored: {event}")
         holds(not delivery.notes["late"], f"echoed after the step was acknowledged: {event}")
         self.published.add((event.id, content))
@@ -90,14 +90,14 @@ class StepWorld(World):
 
     def stored(self) -> set[bytes]:
         kept = (".result.json", "/outcome.json")
-        return {answer for key, value in self.objects.items() if key.endswith(kept) for answer in _answers(value)}
+        return {answer for key, value in self.objects.items() if key.endswith(kept) for answer in answers_of(value)}
 
     def all_published(self, path: str) -> None:
         """Each stored answer of a step was acknowledged by the broker, but for an end that another was before."""
         result = self.objects.get(f"{path}.result.json")
         holds(result is not None, f"{path} has no result")
         outcome = json.loads(self.objects.get(f"requests/{REQUEST}/outcome.json", b"{}")).get("id")
-        for answer in _answers(result or b"{}"):
+        for answer in answers_of(result or b"{}"):
             content = json.loads(answer)
             if content["type"] in ENDS and outcome is not None and content["id"] != outcome:
                 continue
@@ -155,7 +155,9 @@ class EndWorld(StepWorld):
     key = StepKey(REQUEST, "format")
     answers = ("research_complete",)
 
-    def __init__(self, deliveries: int = 1, trackers: int = 2, steps: Kind = Steps, tracker: type[Tracker] = Tracker) -> None:
+    def __init__(
+        self, deliveries: int = 1, trackers: int = 2, steps: Kind = Steps, tracker: type[Tracker] = Tracker
+    ) -> None:
         super().__init__(deliveries, steps)
         self.tracker, self.finishing = tracker, deliveries
         for _ in range(trackers):
@@ -217,7 +219,9 @@ class MailWorld(World):
 
         message = EmailMessage()
         message["To"], message["Message-ID"] = "you@example.org", f"<{REQUEST}@torpor>"
-        mailer = Mailer(Server("h", 25), "me@example.org", Shelf(self.objects, effect), StepKey(REQUEST, "notify"), now, sleep)
+        mailer = Mailer(
+            Server("h", 25), "me@example.org", Shelf(self.objects, effect), StepKey(REQUEST, "notify"), now, sleep
+        )
         await mailer.send(message)
 
     @property

@@ -1,0 +1,40 @@
+"""Whole requests, simulated: what must hold of each seed, and that a seed is the same each time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.chaos.simulate import replay
+from tests.chaos.simulation import Protocol, Simulation
+from tests.chaos.test_mutants import GivesIdsAtRandom, MarksNothing, PublishesWhatItComputed, SendsUnclaimed
+
+FRESH = random.SystemRandom().randrange(10_000, 10_000_000)
+
+
+@pytest.mark.parametrize("seed", [*range(13), *range(15, 30), FRESH])
+def test_nothing_is_lost_doubled_or_left_open_in(seed: int) -> None:
+    found = Simulation(seed).run().violations
+    assert not found, f"replay with `{replay(seed)}`: {found}"
+
+
+def test_a_seed_replays() -> None:
+    assert Simulation(1).run().history == Simulation(1).run().history
+
+
+BROKEN = {
+    "publishes what it computed": (Protocol(steps=PublishesWhatItComputed), "published what is not stored"),
+    "gives ids at random": (Protocol(steps=GivesIdsAtRandom), "published what is not stored|several payloads"),
+    "marks nothing": (Protocol(steps=MarksNothing), "echoed"),
+    "sends unclaimed": (Protocol(mailer=SendsUnclaimed), "mail sent twice"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_is_found_in_few_seeds_what(name: str) -> None:
+    protocol, told = BROKEN[name]
+    with pytest.raises(AssertionError, match=told):
+        for seed in range(40):
+            found = Simulation(seed, protocol).run().violations
+            assert not found, f"seed {seed}: {found}"
