@@ -162,6 +162,9 @@ class Simulation:
         key = StepKey(request_id, step.name) if step.join else own
         result = self.objects.get(f"{key.path()}.result.json")
         self.holds(result is not None, f"{key} was acknowledged and has no result")
+        self.holds(
+            not step.answers or answers_of(result or b'{"answers": []}'), f"{key} was acknowledged and answers nothing"
+        )
         outcome = json.loads(self.objects.get(f"requests/{request_id}/outcome.json", b"{}")).get("id")
         for answer in answers_of(result or b'{"answers": []}'):
             content = json.loads(answer)

@@ -8,12 +8,20 @@ import pytest
 
 from tests.chaos.simulate import replay
 from tests.chaos.simulation import Protocol, Simulation
-from tests.chaos.test_mutants import GivesIdsAtRandom, MarksNothing, PublishesWhatItComputed, SendsUnclaimed
+from tests.chaos.test_mutants import (
+    ForgetsAnAnswer,
+    GivesIdsAtRandom,
+    MarksNothing,
+    PublishesBeforeItStores,
+    PublishesWhatItComputed,
+    SendsUnclaimed,
+    StoresIncomplete,
+)
 
 FRESH = random.SystemRandom().randrange(10_000, 10_000_000)
 
 
-@pytest.mark.parametrize("seed", [*range(13), *range(15, 30), FRESH])
+@pytest.mark.parametrize("seed", [*range(14), FRESH])
 def test_nothing_is_lost_doubled_or_left_open_in(seed: int) -> None:
     found = Simulation(seed).run().violations
     assert not found, f"replay with `{replay(seed)}`: {found}"
@@ -24,6 +32,9 @@ def test_a_seed_replays() -> None:
 
 
 BROKEN = {
+    "publishes before it stores": (Protocol(steps=PublishesBeforeItStores), "published what is not stored"),
+    "forgets an answer": (Protocol(steps=ForgetsAnAnswer), "acknowledged, not published"),
+    "stores that it is incomplete": (Protocol(steps=StoresIncomplete), "answers nothing"),
     "publishes what it computed": (Protocol(steps=PublishesWhatItComputed), "published what is not stored"),
     "gives ids at random": (Protocol(steps=GivesIdsAtRandom), "published what is not stored|several payloads"),
     "marks nothing": (Protocol(steps=MarksNothing), "echoed"),
