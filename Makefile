@@ -14,7 +14,7 @@ SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm unit simulate bench lint types imports drift schemas manifests apis lock up down clean
+.PHONY: help install demo test test-vllm unit simulate bench lint types imports drift schemas manifests apis lock up down images deploy clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,8 +85,15 @@ manifests: $(READY) ## Write the Kafka and Knative resources from the workflow f
 apis: $(READY) ## Write OpenAPI, AsyncAPI and the diagrams from contracts, routes and workflow files
 	@$(BIN)/python -m eventing.apis
 
+images: $(READY) ## Build the images (AGENT=validator, else all; REGISTRY=..., TAG=..., BASE=...; PUSH=1 pushes them)
+	@$(BIN)/python -m eventing.deployment images $(AGENT) --registry "$(REGISTRY)" --tag "$(or $(TAG),latest)" --base "$(BASE)" $(if $(PUSH),--push)
+
+deploy: $(READY) ## Deploy the images that were pushed with `func` (AGENT=validator, else all)
+	@$(BIN)/python -m eventing.deployment deploy $(AGENT)
+
 lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+	uv pip compile functions/requirements.in --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file functions/requirements.lock
 	uv pip compile tests/vllm/requirements.in --override tests/vllm/overrides.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file tests/vllm/requirements.lock
 
 clean: ## Remove what was installed and the local platform's state
