@@ -1,0 +1,4 @@
+output "domain" {
+  description = "What the next root's variable domain must be."
+  value       = module.platform.domain
+}

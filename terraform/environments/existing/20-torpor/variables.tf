@@ -1,0 +1,152 @@
+variable "kubeconfig" {
+  description = "File with the access to the cluster."
+  type        = string
+  default     = "~/.kube/config"
+
+  validation {
+    condition     = fileexists(pathexpand(var.kubeconfig))
+    error_message = "kubeconfig must be an existing file: the one that kubectl uses."
+  }
+}
+
+variable "context" {
+  description = "Context of that file; null: its current one."
+  type        = string
+  default     = null
+}
+
+variable "domain" {
+  description = "Domain of the agents that are reached from outside, as in the platform's root."
+  type        = string
+
+  validation {
+    condition     = can(regex("^([a-z0-9]([-a-z0-9]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
+    error_message = "domain must be a DNS name such as \"torpor.example.com\"."
+  }
+}
+
+variable "namespace" {
+  description = "Namespace of the workflow, as its manifests name it."
+  type        = string
+  default     = "torpor"
+}
+
+variable "manifests" {
+  description = "Folder of the workflow's generated manifests; null: the research workflow's."
+  type        = string
+  default     = null
+}
+
+variable "registry" {
+  description = "Registry and path that the images were pushed to, without a slash at the end."
+  type        = string
+}
+
+variable "tag" {
+  description = "Tag of the images."
+  type        = string
+}
+
+variable "images" {
+  description = "Image of single agents by their Kubernetes name, in place of REGISTRY/NAME:TAG."
+  type        = map(string)
+  default     = {}
+}
+
+variable "scheduler_image" {
+  description = "Image of the scheduler; null: REGISTRY/scheduler:TAG."
+  type        = string
+  default     = null
+}
+
+variable "kafka" {
+  description = "Kafka's namespace, the size of each node's volume and how long topics keep their records."
+  type = object({
+    namespace       = optional(string, "kafka")
+    storage_gib     = optional(number, 50)
+    retention_hours = optional(number, 168)
+  })
+  default = {}
+}
+
+variable "storage_class" {
+  description = "Storage class of all volumes; null: the cluster's default."
+  type        = string
+  default     = null
+}
+
+variable "store" {
+  description = "The bucket: its URL (s3://BUCKET), endpoint, region and keys. It must know conditional creation (If-None-Match)."
+  type = object({
+    url               = string
+    endpoint          = string
+    region            = string
+    access_key_id     = string
+    secret_access_key = string
+  })
+  sensitive = true
+
+  validation {
+    condition     = can(regex("^s3://[^/]+", var.store.url)) && can(regex("^https?://[^/]+$", var.store.endpoint))
+    error_message = "store.url must be s3://BUCKET, store.endpoint a URL without a path such as https://s3.eu-central-1.amazonaws.com."
+  }
+}
+
+variable "mail" {
+  description = "Where mails are handed in (an SMTP URL) and whom they are from."
+  type        = object({ smtp = string, from = string })
+  sensitive   = true
+
+  validation {
+    condition     = can(regex("^smtps?://[^/]+", var.mail.smtp)) && can(regex("^[^@ ]+@[^@ ]+$", var.mail.from))
+    error_message = "mail.smtp must be a URL such as smtp://user:password@mail.example.com:587, mail.from an address."
+  }
+}
+
+variable "pools" {
+  description = "File of the scheduler's pools (docs/models.md); null: one vLLM on a GPU of this cluster."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.pools == null || try(fileexists(var.pools), false)
+    error_message = "pools must be an existing file, or null for a vLLM on this cluster."
+  }
+}
+
+variable "model_keys" {
+  description = "API keys by the names that the pools' key_env give them; VLLM_API_KEY is given to vLLM, too."
+  type        = map(string)
+  default     = {}
+  sensitive   = true
+}
+
+variable "models_namespace" {
+  description = "Namespace that vLLM runs in."
+  type        = string
+  default     = "torpor-models"
+}
+
+variable "model_servers" {
+  description = "0 or 1 vLLM. With 0 the GPU goes back, and calls wait."
+  type        = number
+  default     = 1
+}
+
+variable "models_gib" {
+  description = "Size of the model cache's volume, GiB."
+  type        = number
+  default     = 50
+}
+
+variable "journal_gib" {
+  description = "Size of the volume of the scheduler's journal, GiB."
+  type        = number
+  default     = 10
+}
+
+variable "gpu_nodes" {
+  description = "Labels of the nodes that vLLM may run on; on the GKE cluster of this repository { \"torpor.dev/gpu\" = \"true\" }."
+  type        = map(string)
+  default     = {}
+}
