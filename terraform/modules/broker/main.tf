@@ -1,3 +1,4 @@
+# Certificate authority and password are given and not left to Strimzi: Eventing needs them in another namespace, in the same run.
 locals {
   labels  = { "app.kubernetes.io/part-of" = "torpor" }
   strimzi = { "strimzi.io/cluster" = var.name, "strimzi.io/kind" = "Kafka" }
@@ -7,37 +8,13 @@ locals {
   authority = {
     "${var.name}-cluster-ca-cert" = {
       annotation = "strimzi.io/ca-cert-generation"
-      data       = { "ca.crt" = base64encode(tls_self_signed_cert.authority.cert_pem) }
+      data       = { "ca.crt" = base64encode(var.authority.certificate) }
     }
     "${var.name}-cluster-ca" = {
       annotation = "strimzi.io/ca-key-generation"
-      data       = { "ca.key" = base64encode(tls_private_key.authority.private_key_pem_pkcs8) }
+      data       = { "ca.key" = base64encode(var.authority.key) }
     }
   }
-}
-
-# Certificate authority and password are made here and not by Strimzi: Eventing's data plane needs them in another namespace.
-resource "tls_private_key" "authority" {
-  algorithm = "RSA"
-  rsa_bits  = 4096
-}
-
-resource "tls_self_signed_cert" "authority" {
-  private_key_pem       = tls_private_key.authority.private_key_pem
-  is_ca_certificate     = true
-  validity_period_hours = 10 * 365 * 24
-  early_renewal_hours   = 90 * 24
-  allowed_uses          = ["cert_signing", "crl_signing"]
-
-  subject {
-    organization = "Torpor"
-    common_name  = "${var.name} cluster-ca v0"
-  }
-}
-
-resource "random_password" "user" {
-  length  = 40
-  special = false
 }
 
 resource "kubectl_manifest" "namespace" {
@@ -75,7 +52,7 @@ resource "kubectl_manifest" "password" {
     kind       = "Secret"
     type       = "Opaque"
     metadata   = { name = "${local.user}-password", namespace = var.namespace, labels = local.labels }
-    data       = { password = base64encode(random_password.user.result) }
+    data       = { password = base64encode(var.password) }
   })
   depends_on = [kubectl_manifest.namespace]
 }

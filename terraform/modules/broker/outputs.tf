@@ -8,8 +8,8 @@ output "credentials" {
   sensitive   = true
   value = {
     user      = local.user
-    password  = random_password.user.result
-    authority = tls_self_signed_cert.authority.cert_pem
+    password  = var.password
+    authority = var.authority.certificate
   }
   depends_on = [kubectl_manifest.user]
 }

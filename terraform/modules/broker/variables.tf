@@ -74,3 +74,29 @@ variable "resources" {
     error_message = "resources.cpu must be a quantity such as \"500m\" or \"2\", resources.memory_gib 2 or more."
   }
 }
+
+variable "authority" {
+  description = "Certificate authority that signs the nodes' certificates: certificate and key (PKCS #8) as PEM. Whoever has the key can pass for Kafka."
+  type        = object({ certificate = string, key = string })
+  sensitive   = true
+
+  validation {
+    condition     = startswith(var.authority.certificate, "-----BEGIN CERTIFICATE-----")
+    error_message = "authority.certificate must be a certificate as PEM, beginning with -----BEGIN CERTIFICATE-----."
+  }
+  validation {
+    condition     = startswith(var.authority.key, "-----BEGIN PRIVATE KEY-----")
+    error_message = "authority.key must be a key as PEM in PKCS #8, beginning with -----BEGIN PRIVATE KEY----- (openssl pkcs8 -topk8 -nodes makes it of others)."
+  }
+}
+
+variable "password" {
+  description = "Password of the user that Eventing speaks to Kafka as."
+  type        = string
+  sensitive   = true
+
+  validation {
+    condition     = length(var.password) >= 24
+    error_message = "password must have 24 characters or more; `openssl rand -hex 24` makes one."
+  }
+}

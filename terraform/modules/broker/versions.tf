@@ -5,13 +5,5 @@ terraform {
       source  = "gavinbunney/kubectl"
       version = "~> 1.19"
     }
-    random = {
-      source  = "hashicorp/random"
-      version = "~> 3.6"
-    }
-    tls = {
-      source  = "hashicorp/tls"
-      version = "~> 4.0"
-    }
   }
 }

@@ -3,8 +3,8 @@ locals {
   select = { "app.kubernetes.io/name" = "scheduler" }
   server = { "app.kubernetes.io/name" = "vllm" }
 
-  documents = var.serving == null ? [] : [
-    for text in split("\n---\n", file(var.serving)) : yamldecode(text) if can(regex("(?m)^kind:", text))
+  documents = [
+    for text in split("\n---\n", var.serving == null ? "" : file(var.serving)) : yamldecode(text) if can(regex("(?m)^kind:", text))
   ]
   served = { for found in local.documents : "${found.kind}/${found.metadata.name}" => found }
   serving = {

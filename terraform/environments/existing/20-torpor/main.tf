@@ -5,14 +5,6 @@ terraform {
       source  = "gavinbunney/kubectl"
       version = "~> 1.19"
     }
-    random = {
-      source  = "hashicorp/random"
-      version = "~> 3.6"
-    }
-    tls = {
-      source  = "hashicorp/tls"
-      version = "~> 4.0"
-    }
   }
 }
 
@@ -53,6 +45,11 @@ module "broker" {
   storage_gib      = var.kafka.storage_gib
   storage_class    = var.storage_class
   retention_hours  = var.kafka.retention_hours
+  password         = var.kafka_password
+  authority = {
+    certificate = file(var.kafka_authority.certificate)
+    key         = file(var.kafka_authority.key)
+  }
 }
 
 module "eventing" {
@@ -71,7 +68,7 @@ module "eventing" {
   }
   environment = {
     TORPOR_PUBLIC_URL = local.gateway_url
-    TORPOR_STORE      = var.store.url
+    TORPOR_STORE      = nonsensitive(var.store.url)
     TORPOR_INGRESS    = local.ingress
     TORPOR_MODEL_URL  = "http://scheduler.${var.namespace}.svc.cluster.local/v1"
   }

@@ -69,6 +69,22 @@ variable "kafka" {
   default = {}
 }
 
+variable "kafka_authority" {
+  description = "Files of Kafka's certificate authority, PEM: certificate and key (docs/terraform.md says how they are made)."
+  type        = object({ certificate = string, key = string })
+
+  validation {
+    condition     = fileexists(var.kafka_authority.certificate) && fileexists(var.kafka_authority.key)
+    error_message = "kafka_authority.certificate and kafka_authority.key must be existing files (openssl req -x509, docs/terraform.md)."
+  }
+}
+
+variable "kafka_password" {
+  description = "Password of the user that Eventing speaks to Kafka as, 24 characters or more."
+  type        = string
+  sensitive   = true
+}
+
 variable "storage_class" {
   description = "Storage class of all volumes; null: the cluster's default."
   type        = string
@@ -98,8 +114,8 @@ variable "mail" {
   sensitive   = true
 
   validation {
-    condition     = can(regex("^smtps?://[^/]+", var.mail.smtp)) && can(regex("^[^@ ]+@[^@ ]+$", var.mail.from))
-    error_message = "mail.smtp must be a URL such as smtp://user:password@mail.example.com:587, mail.from an address."
+    condition     = can(regex("^smtp(s|\\+starttls)?://[^/]+", var.mail.smtp)) && can(regex("^[^@ ]+@[^@ ]+$", var.mail.from))
+    error_message = "mail.smtp must be a URL such as smtp+starttls://user:password@mail.example.com:587, mail.from an address."
   }
 }
 
