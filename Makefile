@@ -14,7 +14,7 @@ SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm unit simulate bench lint types imports drift schemas manifests apis lock up down images deploy clean
+.PHONY: help install demo test test-vllm test-cluster unit simulate bench lint types imports drift schemas manifests apis lock up down images deploy clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test: lint types imports drift unit ## Everything that must be true of a change
 
 test-vllm: $(READY) $(VLLM_READY) ## The model client and a real vLLM on this machine's CPUs (installs vLLM the first time)
 	@$(BIN)/python -m pytest tests/vllm --timeout 900
+
+test-cluster: $(READY) ## What only a cluster shows; TORPOR_TEST_KUBECONFIG names one for tests, TORPOR_TEST_CRDS resource definitions to apply first
+	@$(BIN)/python -m pytest tests/cluster --timeout 900
 
 unit: $(READY) ## The tests
 	@$(BIN)/python -m pytest

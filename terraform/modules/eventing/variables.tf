@@ -4,7 +4,7 @@ variable "manifests" {
 
   validation {
     condition     = length(fileset(var.manifests, "*.yaml")) > 0
-    error_message = "manifests holds no *.yaml: name the folder that `make manifests` writes, such as eventing/manifests/research."
+    error_message = "manifests must be a folder with *.yaml in it: the one that `make manifests` writes, such as eventing/manifests/research."
   }
 }
 

@@ -14,6 +14,15 @@ provider "kubectl" {
   load_config_file = true
 }
 
+data "kubectl_server_version" "cluster" {
+  lifecycle {
+    postcondition {
+      condition     = tonumber(regex("^[0-9]+", self.minor)) >= 30 || tonumber(self.major) > 1
+      error_message = "The cluster has Kubernetes ${self.version}; Torpor's platform needs 1.30 or newer."
+    }
+  }
+}
+
 locals {
   repository  = "${path.module}/../../../.."
   gateway_url = "http://gateway.${var.namespace}.${var.domain}"
@@ -79,7 +88,8 @@ module "eventing" {
       "access-key-id"     = var.store.access_key_id
       "secret-access-key" = var.store.secret_access_key
     }
-    mail = { smtp = var.mail.smtp, from = var.mail.from }
+    mail  = { smtp = var.mail.smtp, from = var.mail.from }
+    model = { key = "none" } # the scheduler asks agents for no key
   }
 }
 
