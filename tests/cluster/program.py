@@ -37,7 +37,7 @@ class Terraform:
         (self.root / "terraform.tfvars.json").write_text(json.dumps(variables))
         settings = folder / "terraformrc"
         settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror()}"\n  }}\n}}\n')
-        self._environment = {**os.environ, "TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "NO_COLOR": "1"}
+        self._environment = {**os.environ, "TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1"}
 
     def run(self, *arguments: str, may: Sequence[int] = (0,)) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -64,7 +64,7 @@ class Terraform:
     def refused(self, **changed: Any) -> str:
         """What is said to values that cannot be; with the line breaks of the message's box taken out."""
         given = [f"-var={name}={_text(value)}" for name, value in changed.items()]
-        said = self.run("plan", "-input=false", *given, may=[1]).stderr
+        said = self.run("plan", "-input=false", "-no-color", *given, may=[1]).stderr
         return " ".join(said.replace("│", " ").split())
 
 

@@ -36,9 +36,15 @@ def kubeconfig() -> str:
 def kubectl(kubeconfig: str) -> Kubectl:
     kubectl = Kubectl(kubeconfig)
     if definitions := os.environ.get("TORPOR_TEST_CRDS"):
-        files = sorted(str(file) for file in Path(definitions).glob("*.yaml"))
+        files = sorted(Path(definitions).glob("*.yaml"))
         assert files, f"TORPOR_TEST_CRDS: no *.yaml in {definitions}"
-        kubectl.run("apply", "--server-side", *(f"--filename={file}" for file in files))
+        there = set(kubectl.run("get", "crd", "-o", "name").split())
+        for file in files:  # what somebody else put there stays as it is
+            if (
+                f"customresourcedefinition.apiextensions.k8s.io/{yaml.safe_load(file.read_text())['metadata']['name']}"
+                not in there
+            ):
+                kubectl.run("apply", "--server-side", f"--filename={file}")
     return kubectl
 
 

@@ -45,6 +45,11 @@ variable "registry" {
 variable "tag" {
   description = "Tag of the images."
   type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.tag)) && var.tag != "latest"
+    error_message = "tag must be an image tag such as \"0.1.0\", and not \"latest\": what runs must not change by itself."
+  }
 }
 
 variable "images" {
