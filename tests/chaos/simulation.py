@@ -210,6 +210,9 @@ class Simulation:
         for request in map(str, self.requests):
             ends = self.ends.get(request, set())
             self.holds(len(ends) == 1, f"request {request} ended {len(ends)} times")
+            end = json.loads(self.objects.get(f"requests/{request}/outcome.json", b"{}")).get("type")
+            healthy = not (self.dying or self.failing)
+            self.holds(not healthy or end == "research_complete", f"nothing failed, and request {request} ended as {end}")
             self.holds(self.letters.get(request), f"no mail of request {request}")
             self.holds(request in self.closed | self.closed_later, f"the account of request {request} is open")
         tickets = [key for key in self.objects if key.startswith("deadlines/")]
