@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eventing.envelope import Event
 
 Filter = Callable[[Event], bool]
+_NAME = re.compile("[a-z][a-z0-9]*")
 
 
 class FilterError(ValueError):
@@ -73,6 +75,8 @@ def _attributes(dialect: str, content: Any, where: str) -> Filter:
     if not isinstance(content, Mapping):
         raise FilterError(where, f"must be a mapping of attributes to values, got {content!r}")
     for name, value in content.items():
+        if not _NAME.fullmatch(str(name)):
+            raise FilterError(f"{where}.{name}", "must be a letter, then letters and digits, all of them lower-case")
         if not isinstance(value, str):
             raise FilterError(f"{where}.{name}", f"must be text, got {value!r}; quote it")
     wanted = {name: value for name, value in content.items() if value}

@@ -19,6 +19,9 @@ EVENT = event("summary_ready", targetversion="v2", subject="part 1")
         ([{"exact": {"type": "summary_ready"}}], True),
         ([{"exact": {"type": "summary_ready", "targetversion": "v1"}}], False),
         ([{"exact": {"nosuch": "x"}}], False),
+        ([{"not": {"exact": {"nosuch": "x"}}}], True),
+        ([{"exact": {"nosuch": "", "type": "summary_ready"}}], True),
+        ([{"prefix": {"targetversion": "v"}}, {"suffix": {"targetversion": "2"}}], True),
         ([{"prefix": {"type": "summary"}}], True),
         ([{"prefix": {"nosuch": "x"}}], False),
         ([{"suffix": {"type": "_ready"}}], True),
@@ -55,6 +58,10 @@ def test_filters_win_over_attributes() -> None:
         ([{"all": [{"exact": {"revision": 1}}]}], r"filters\[0\].all\[0\].exact.revision: must be text, got 1"),
         ([{"not": {"any": []}}], r"filters\[0\].not.any: must be a list"),
         ([{"exact": {}}], r"filters\[0\].exact: must name at least one"),
+        (
+            [{"exact": {"Target-Version": "v1"}}],
+            r"filters\[0\].exact.Target-Version: must be a letter, then letters and digits",
+        ),
     ],
 )
 def test_a_filter_that_cannot_be_honoured_is_refused_by_its_path(filters: list[Any], told: str) -> None:
