@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from eventing.envelope import from_request, to_record
-from eventing.errors import EventingError, NotACloudEventError, UnsupportedMediaTypeError
+from eventing.errors import EventingError, NotACloudEventError, PayloadTooLargeError, UnsupportedMediaTypeError
 from eventing.kafka import MAX_RECORD_BYTES, Producer
 from eventing.local.resources import Broker
 
@@ -25,19 +25,20 @@ class Ingress:
         return [web.route("*", "/{namespace}/{broker}", self.take)]
 
     async def take(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return problem(405, "Method not allowed", f"POST events here, not {request.method}", {"Allow": "POST"})
         namespace, broker = request.match_info["namespace"], request.match_info["broker"]
         topic = self._topics.get((namespace, broker))
         if topic is None:
             known = ", ".join(f"/{ns}/{name}" for ns, name in sorted(self._topics))
             return problem(404, "No such Broker", f"there is no Broker {namespace}/{broker}; there are {known or 'none'}")
-        if request.method != "POST":
-            return problem(405, "Method not allowed", f"POST events here, not {request.method}", {"Allow": "POST"})
         try:
             event = from_request(request.headers, await request.read())
             headers, key, value = to_record(event)
             await self._producer.produce(topic, value, key, headers)
-        except web.HTTPRequestEntityTooLarge:
-            return problem(413, "Too large", f"an event holds at most {MAX_RECORD_BYTES} bytes; send `dataref` instead")
+        except (web.HTTPRequestEntityTooLarge, PayloadTooLargeError):
+            # Eventing tells no producer's failure from another.
+            return problem(503, "Too large", f"an event holds at most {MAX_RECORD_BYTES} bytes; send `dataref` instead")
         except (NotACloudEventError, UnsupportedMediaTypeError) as error:
             return problem(400, error.title, str(error))
         except EventingError as error:

@@ -77,7 +77,7 @@ class Sinks:
         try:
             await self.publish(broker, event)
         except EventingError as error:
-            return Answer(error.status, body=str(error).encode())
+            return Answer(503, body=str(error).encode())  # as the Broker's ingress, whatever it was
         return Answer(202)
 
     async def _call(self, function: Function, path: str, headers: dict[str, str], body: bytes) -> Answer:

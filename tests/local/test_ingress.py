@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -74,15 +75,28 @@ async def test_an_unknown_broker_gets_404_and_those_that_exist(ingress: str) -> 
     assert "/torpor/other, /torpor/taken-here" in text
 
 
-async def test_another_method_gets_405(ingress: str) -> None:
-    assert (await ask(f"{ingress}/torpor/other", b"", {}, "GET"))[0] == 405
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("broker", ["other", "nope"])
+async def test_another_method_gets_405_whether_there_is_such_a_broker_or_not(ingress: str, method: str, broker: str) -> None:
+    assert (await ask(f"{ingress}/torpor/{broker}", b"", {}, method))[0] == 405
 
 
-async def test_more_than_a_mebibyte_gets_413(ingress: str) -> None:
-    headers, body = to_request(event(data=b"x" * 1_048_577))
-    assert (await ask(f"{ingress}/torpor/taken-here", body, headers))[0] == 413
-    headers, body = to_request(event(data=b"x" * 1_048_570))  # the body fits, the record with its headers does not
-    assert (await ask(f"{ingress}/torpor/taken-here", body, headers))[0] == 413
+@pytest.mark.parametrize("size", [1_048_577, 1_048_570])  # of the second the body fits, the record with its headers does not
+async def test_more_than_a_mebibyte_gets_503_as_whatever_kafka_does_not_take(ingress: str, size: int) -> None:
+    headers, body = to_request(event(data=b"x" * size))
+    status, text = await ask(f"{ingress}/torpor/taken-here", body, headers)
+    assert (status, "at most 1048576 bytes; send `dataref`" in text) == (503, True)
+
+
+async def test_an_event_without_partitionkey_has_no_key_and_one_without_data_no_value(
+    ingress: str, kafka_bootstrap: str
+) -> None:
+    sent = event(data=None)
+    headers, body = to_request(sent)
+    assert (await ask(f"{ingress}/torpor/taken-here", body, headers))[0] == 202
+    records = await asyncio.to_thread(kafka.read, kafka_bootstrap, ["taken_here"])
+    (found,) = [r for r in records if dict(r.headers)["ce_id"] == sent.id.encode()]
+    assert (found.key, found.value or b"") == (None, b"")
 
 
 async def test_kafka_unavailable_gets_503() -> None:
