@@ -109,7 +109,7 @@ class Courier:
                 why = f"{sink} answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
             except UnreachableError as error:
                 why = str(error)
-            if attempt >= route.delivery.retry or (answer is not None and not retried(answer.status)):
+            if attempt >= route.delivery.retry or (answer is not None and not _again(answer.status, route.delivery)):
                 raise _FailedError(why, answer)
             attempt += 1
             counts.retries += 1
@@ -128,16 +128,25 @@ def retried(status: int) -> bool:
     return status >= 500 or status in (404, 408, 409, 429)
 
 
+def _again(status: int, delivery: Delivery) -> bool:
+    return retried(status) if delivery.retried is None else status in delivery.retried
+
+
 def reply_of(answer: Answer) -> Event | None:
-    """The event that a sink replied with, or None for an empty answer.
+    """The event that a sink replied with, or None for an answer that is none and has no body.
 
     Raises:
-        EventingError: when the reply is not empty and no CloudEvent.
+        EventingError: when there is a body, and the reply is no CloudEvent.
     """
     lowered = {name.lower(): value for name, value in answer.headers.items()}
     if not answer.body and "ce-specversion" not in lowered and not lowered.get("content-type", "").startswith(STRUCTURED):
         return None
-    return from_request(answer.headers, answer.body)
+    try:
+        return from_request(answer.headers, answer.body)
+    except EventingError:
+        if answer.body:
+            raise
+        return None
 
 
 def dead_letter(event: Event, sink: Sink, answer: Answer | None) -> Event:

@@ -59,7 +59,7 @@ class Destination(_Form):
 class Delivery(_Form):
     retry: int = Field(0, ge=0)
     backoff_policy: Literal["linear", "exponential"] = "exponential"
-    backoff_delay: Seconds = timedelta(0)
+    backoff_delay: Seconds = timedelta(milliseconds=200)
     timeout: Annotated[Seconds, Field(gt=timedelta(0), le=timedelta(seconds=LONGEST_DELIVERY_S))] = timedelta(
         seconds=LONGEST_DELIVERY_S
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import available_timezones
 
 import yaml
 from croniter import croniter
@@ -30,6 +32,7 @@ _API: dict[str, tuple[str, type[BaseModel]]] = {
 }
 # What Kubernetes does with these has no counterpart here: func.yaml says what there is to say of a function.
 _NOT_PLAYED = {"Namespace", "ServiceAccount", "NetworkPolicy", "EventPolicy", "Service", "Kustomization"}
+_OF_A_SOURCE = Delivery(retry=10, delay_s=0.3)  # of a KafkaSource that names no delivery
 
 
 def load(manifests: Path, functions: Path, brought: Sequence[Path] = (), services: Services | None = None) -> Resources:
@@ -120,6 +123,13 @@ def functions_of(folder: Path, brought: Sequence[Path] = ()) -> dict[str, Functi
     return found
 
 
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
 class _Loader:
     """Resolves what the documents refer to."""
 
@@ -137,7 +147,8 @@ class _Loader:
             tuple(self._topics.values()),
             tuple(self._brokers.values()),
             tuple(map(self._trigger, self._of["Trigger"])),
-            tuple(map(self._kafka_source, self._of["KafkaSource"])),
+            # Without consumers, what a KafkaSource would read waits.
+            tuple(source for d in self._of["KafkaSource"] if (source := self._kafka_source(d)) and d.spec.consumers),
             tuple(map(self._ping_source, self._of["PingSource"])),
             () if self._services else tuple(self._functions.values()),
         )
@@ -193,16 +204,20 @@ class _Loader:
             tuple(d.spec.topics),
             group,
             sink,
-            self._delivery(d, d.spec.delivery),
+            self._delivery(d, d.spec.delivery) if d.spec.delivery else _OF_A_SOURCE,
             d.spec.ordering == "ordered",
             d.spec.initial_offset == "latest",
         )
 
     def _ping_source(self, d: _Document) -> PingSource:
-        if not croniter.is_valid(d.spec.schedule):
-            raise d.refuse("spec.schedule", f"must be a cron schedule such as '*/5 * * * *', got {d.spec.schedule!r}")
-        sink = self._sink(d, "spec.sink", d.spec.sink)
         s = d.spec
+        if not croniter.is_valid(s.schedule, second_at_beginning=True) or len(s.schedule.split()) > 6:
+            raise d.refuse("spec.schedule", f"must be a cron schedule such as '*/5 * * * *', got {s.schedule!r}")
+        if s.timezone and s.timezone not in available_timezones():
+            raise d.refuse("spec.timezone", f"must be a time zone such as Europe/Berlin, got {s.timezone!r}")
+        if s.data and s.content_type == "application/json" and not _is_object(s.data):
+            raise d.refuse("spec.data", f"must be a JSON object, as spec.contentType is {s.content_type}; got {s.data!r}")
+        sink = self._sink(d, "spec.sink", s.sink)
         return PingSource(d.metadata.namespace, d.metadata.name, s.schedule, sink, s.timezone, s.content_type, s.data)
 
     def _delivery(self, d: _Document, form: forms.Delivery | None) -> Delivery:

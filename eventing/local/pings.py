@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -15,8 +15,8 @@ from eventing.local.delivery import Counts, Courier, InterruptedDeliveryError, R
 from eventing.local.resources import Delivery, PingSource
 
 _log = logging.getLogger(__name__)
-# A PingSource names no delivery of its own: its adapter tries a few times, then waits for the next tick.
-_DELIVERY = Delivery(retry=5, delay_s=0.05, timeout_s=60)
+# A PingSource names no delivery: its adapter tries a few times, after codes of its own, then waits for the next tick.
+_DELIVERY = Delivery(retry=5, delay_s=0.05, timeout_s=60, retried=frozenset({404, 413, 425, 429, 502, 503, 504}))
 
 
 def tick(source: PingSource, now: datetime) -> Event:
@@ -33,17 +33,26 @@ def tick(source: PingSource, now: datetime) -> Event:
     return Event(attributes, source.data.encode() if source.data is not None else None)
 
 
+def due(source: PingSource, now: datetime) -> datetime:
+    """When its next tick is due, by the clock of its time zone (or UTC); of six fields the first is seconds."""
+    there = now.astimezone(ZoneInfo(source.timezone) if source.timezone else UTC)
+    return croniter(source.schedule, there, second_at_beginning=True).get_next(datetime)
+
+
+def route_of(source: PingSource) -> Route:
+    return Route(f"ping {source.name}", source.namespace, source.sink, _DELIVERY)
+
+
 async def run(source: PingSource, courier: Courier, counts: Counts) -> None:
     """Send ticks until cancelled; a tick that is still under way when the next is due goes on beside it."""
-    zone = ZoneInfo(source.timezone) if source.timezone else None
-    route = Route(f"ping {source.name}", source.namespace, source.sink, _DELIVERY)
+    route = route_of(source)
     under_way: set[asyncio.Task[None]] = set()
     try:
         while True:
-            now = datetime.now(zone).astimezone(zone)
-            due = croniter(source.schedule, now).get_next(datetime)
-            await asyncio.sleep(max(0.0, (due - now).total_seconds()))
-            task = asyncio.create_task(_send(tick(source, due), route, courier, counts))
+            now = datetime.now(UTC)
+            then = due(source, now)
+            await asyncio.sleep(max(0.0, (then - now).total_seconds()))
+            task = asyncio.create_task(_send(tick(source, then), route, courier, counts))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
     finally:

@@ -38,11 +38,14 @@ class Sink:
 
 @dataclass(frozen=True)
 class Delivery:
+    """How an event is delivered; `retried` are the codes that are tried again, None being Eventing's own."""
+
     retry: int = 0
     linear: bool = False
     delay_s: float = 0.0
     timeout_s: float = LONGEST_DELIVERY_S
     dead_letter: Sink | None = None
+    retried: frozenset[int] | None = None
 
     def backoff(self, attempt: int) -> float:
         """Seconds to wait before the n-th retry (1, 2, ...)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,17 +71,63 @@ def test_only_these_codes_are_tried_again() -> None:
 
 
 async def test_a_failure_is_tried_again_with_growing_pauses(ways: Sinks, subscriber: Subscriber) -> None:
+    attempts: list[int] = []
+
+    class Noted(Delivery):
+        def backoff(self, attempt: int) -> float:
+            attempts.append(attempt)
+            return 0
+
     answers = iter([503, 429, 204])
-    times: list[float] = []
-
-    def answer(_: Event) -> web.Response:
-        times.append(time.monotonic())
-        return web.Response(status=next(answers))
-
-    subscriber.answer = answer
-    counts = await deliver(ways, subscriber, event(), delay_s=0.1)
+    subscriber.answer = lambda _: web.Response(status=next(answers))
+    counts = Counts()
+    await Courier(ways, asyncio.Event()).deliver(event(), Route("t", "n", Sink(uri=subscriber.url), Noted(retry=2)), counts)
     assert (counts.delivered, counts.retries, counts.dead_lettered) == (1, 2, 0)
-    assert 0.1 <= times[1] - times[0] < 0.2 <= times[2] - times[1] < 0.35
+    assert attempts == [1, 2]
+
+
+async def test_retry_after_is_not_honoured(ways: Sinks, subscriber: Subscriber) -> None:
+    answers = iter([429, 503, 204])
+    subscriber.answer = lambda _: web.Response(status=next(answers), headers={"Retry-After": "86400"})
+    counts = await deliver(ways, subscriber, event())
+    assert (counts.delivered, counts.retries) == (1, 2)
+
+
+async def test_a_dead_letter_sink_is_tried_as_often_as_the_subscriber_and_its_reply_is_published(
+    ways: Sinks, subscriber: Subscriber, kafka_bootstrap: str
+) -> None:
+    subscriber.answer = lambda _: web.Response(status=400)
+    headers, body = to_request(event("buried", id=(sent := event()).id))
+    answers = iter([web.Response(status=503), web.Response(status=429), web.Response(headers=headers, body=body)])
+    async with subscribing() as letters:
+        letters.answer = lambda _: next(answers)
+        counts = await deliver(ways, subscriber, sent, dead_letter=Sink(uri=letters.url))
+    assert (len(subscriber.events), len(letters.events), counts.retries, counts.dead_lettered) == (1, 3, 2, 1)
+    assert {letter.get("knativeerrorcode") for letter in letters.events} == {"400"}
+    assert [e.type for e in await events_in(kafka_bootstrap, "replies", sent.id)] == ["buried"]
+
+
+async def test_a_dead_letter_that_is_too_large_for_its_broker_is_tried_again_and_then_dropped(
+    ways: Sinks, subscriber: Subscriber
+) -> None:
+    subscriber.answer = lambda _: web.Response(status=400)
+    counts = await deliver(ways, subscriber, event(data=b"x" * 1_048_500))
+    assert (counts.retries, counts.dead_lettered, counts.dropped) == (2, 0, 1)
+
+
+async def test_a_reply_that_cannot_be_published_is_a_dead_letter_without_a_retry(
+    ways: Sinks, subscriber: Subscriber
+) -> None:
+    headers, body = to_request(event("answered", data=b"x" * 1_048_570))
+    subscriber.answer = lambda _: web.Response(headers=headers, body=body)
+    counts = await deliver(ways, subscriber, event())
+    assert (counts.delivered, counts.retries, counts.dead_lettered) == (0, 0, 1)
+
+
+async def test_an_answer_without_a_body_is_no_reply_whatever_its_headers_say(ways: Sinks, subscriber: Subscriber) -> None:
+    subscriber.answer = lambda _: web.Response(status=200, headers={"ce-specversion": "1.0", "ce-id": "half"})
+    counts = await deliver(ways, subscriber, event())
+    assert (counts.delivered, counts.dead_lettered) == (1, 0)
 
 
 async def test_422_is_not_tried_again_and_becomes_a_dead_letter_that_says_why(

@@ -69,19 +69,52 @@ def test_back_off_is_exponential_unless_it_is_linear() -> None:
     assert [Delivery(delay_s=1).backoff(n) for n in (1, 2, 3)] == [2, 4, 8]
 
 
+def test_retries_without_a_delay_are_a_fifth_of_a_second_apart_and_then_twice_that(tmp_path: Path) -> None:
+    (found,) = loaded(tmp_path, trigger("t", "things", service("agent"), delivery={"retry": 3})).triggers
+    assert [found.delivery.backoff(n) for n in (1, 2, 3)] == [0.4, 0.8, 1.6]
+
+
+def test_a_delivery_with_only_a_dead_letter_sink_means_no_retry_and_ten_minutes_to_answer(tmp_path: Path) -> None:
+    delivery = {"deadLetterSink": to_broker("things")}
+    it, other = trigger("t", "things", service("agent"), delivery=delivery), source(delivery=delivery)
+    found = loaded(tmp_path, it, other)
+    assert [(one.delivery.retry, one.delivery.timeout_s) for one in (*found.triggers, *found.sources)] == [(0, 600)] * 2
+
+
+def test_a_source_that_names_no_delivery_is_tried_ten_times_again_and_a_trigger_never(tmp_path: Path) -> None:
+    found = loaded(tmp_path, trigger("t", "things", service("agent")), source())
+    (of_trigger,), (of_source,) = found.triggers, found.sources
+    assert (of_trigger.delivery.retry, of_source.delivery.retry) == (0, 10)
+    assert [of_source.delivery.backoff(n) for n in (1, 2, 3)] == [0.6, 1.2, 2.4]
+
+
+def test_a_source_is_ordered_from_latest_unless_it_says_otherwise_and_without_consumers_it_reads_nothing(
+    tmp_path: Path,
+) -> None:
+    (found,) = loaded(tmp_path, source()).sources
+    assert (found.ordered, found.from_latest, found.group) == (True, True, "knative-kafka-source-torpor-s")
+    (found,) = loaded(tmp_path, source(ordering="unordered", initialOffset="earliest", consumerGroup="g")).sources
+    assert (found.ordered, found.from_latest, found.group) == (False, False, "g")
+    assert loaded(tmp_path, source(consumers=0)).sources == ()
+
+
 def test_a_function_is_scaled_as_its_func_yaml_says(tmp_path: Path) -> None:
     (found,) = loaded(tmp_path).functions
     assert (found.name, found.min_scale, found.max_scale, found.concurrency) == ("agent", 1, 3, 4)
 
 
-def test_a_brokers_delivery_is_the_default_of_its_triggers(tmp_path: Path) -> None:
+def test_a_brokers_delivery_is_the_default_of_its_triggers_whole_or_not_at_all(tmp_path: Path) -> None:
     other = broker("things")
     other["metadata"]["name"] = "other"
-    other["spec"]["delivery"] = {"retry": 7}
-    it = trigger("t", "things", service("agent"))
-    it["spec"]["broker"] = "other"
-    (found,) = loaded(tmp_path, other, it).triggers
-    assert found.delivery.retry == 7
+    other["spec"]["delivery"] = {"retry": 7, "deadLetterSink": to_broker("things")}
+    of_broker, own = (
+        trigger("t", "things", service("agent")),
+        trigger("u", "things", service("agent"), delivery={"retry": 1}),
+    )
+    for it in (of_broker, own):
+        it["spec"]["broker"] = "other"
+    triggers = loaded(tmp_path, other, of_broker, own).triggers
+    assert [(t.delivery.retry, t.delivery.dead_letter is None) for t in triggers] == [(7, False), (1, True)]
 
 
 def _with(resource: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -94,6 +127,10 @@ def _with(resource: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (_with(ping(), kind="CronJob"), r"document 3: kind: 'CronJob' is not known"),
         (_with(ping(), apiVersion="v1"), r"PingSource default/p: apiVersion: must be sources.knative.dev/v1, got 'v1'"),
         (ping(schedule="often"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(schedule="0 0 12 * * * 2030"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(schedule="@every 5m"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(timezone="Mars/Olympus"), r"PingSource default/p: spec.timezone: must be a time zone such as .*'Mars/Olympus'"),
+        (ping(contentType="application/json", data="tick"), r"PingSource default/p: spec.data: must be a JSON object"),
         (ping(sink=service("nobody")), r"spec.sink.ref.name: no function 'nobody' .*; there are agent"),
         (ping(sink={}), r"spec.sink: .*needs a ref, or an absolute uri"),
         (source(topics=["nothing"]), r"KafkaSource torpor/s: spec.topics\[0\]: no KafkaTopic 'nothing'; there are things"),
