@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from eventing.envelope import from_record
 from eventing.errors import NotACloudEventError
 from eventing.kafka import Consumer, Place, Record
 from eventing.local import pings
@@ -14,7 +13,7 @@ from eventing.local.consuming import Reader
 from eventing.local.delivery import Counts, Courier, Route
 from eventing.local.resources import KafkaSource, Resources, Trigger
 from eventing.local.sinks import Sinks
-from eventing.local.sources import event_of
+from eventing.local.sources import event_of, placed
 
 _log = logging.getLogger(__name__)
 _MEMBER = "local"  # a static member: the next dispatcher takes a killed one's place without waiting for its session to end
@@ -78,7 +77,7 @@ class Dispatcher:
         async def handle(record: Record) -> None:
             counts.received += 1
             try:
-                event = from_record(record.headers, record.key, record.value)
+                event = placed(record)
             except NotACloudEventError as error:
                 counts.not_events += 1
                 where = f"{record.topic}/{record.partition}/{record.offset}"

@@ -1,4 +1,4 @@
-"""What a KafkaSource makes of a record: an event in any case."""
+"""What an event is told of the record that it came in, and what a KafkaSource makes of a record: an event in any case."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from eventing.kafka import Record
 from eventing.local.resources import KafkaSource
 
 
+def placed(record: Record) -> Event:
+    """The record's CloudEvent with its place in Kafka.
+
+    Raises:
+        NotACloudEventError: when the record is no CloudEvent.
+    """
+    return _with_place(from_record(record.headers, record.key, record.value), record)
+
+
 def event_of(record: Record, source: KafkaSource) -> Event:
-    """The record's CloudEvent with its place, or else an event that carries the record."""
+    """The record's CloudEvent, or else an event that carries the record; either with its place in Kafka."""
     try:
-        event = from_record(record.headers, record.key, record.value)
+        return placed(record)
     except NotACloudEventError:
-        return _wrapped(record, source)
+        return _with_place(_wrapped(record, source), record)
+
+
+def _with_place(event: Event, record: Record) -> Event:
     return event.having(knativekafkapartition=str(record.partition), knativekafkaoffset=str(record.offset))
 
 

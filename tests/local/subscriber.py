@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
+from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
 
 from eventing import kafka
-from eventing.envelope import Event, from_request
+from eventing.envelope import Event, from_request, to_record
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.functions import Functions
 from eventing.local.resources import Resources
@@ -83,3 +84,21 @@ async def dispatching(bootstrap: str, resources: Resources, grace_s: float = 0.0
         finally:
             await dispatcher.stop(grace_s)
             await task
+
+
+async def new_topic(bootstrap: str, partitions: int = 1) -> str:
+    name = f"t{uuid4().hex[:8]}"
+    await asyncio.to_thread(kafka.create_topics, bootstrap, [kafka.TopicSpec(name, partitions)])
+    return name
+
+
+async def produce(bootstrap: str, topic: str, *events: Event) -> None:
+    producer = kafka.Producer(bootstrap)
+    for one in events:
+        headers, key, value = to_record(one)
+        await producer.produce(topic, value, key, headers)
+    await producer.close()
+
+
+def delivered(dispatcher: Dispatcher) -> int:
+    return sum(counts.delivered for counts in dispatcher.counts.values())

@@ -1,37 +1,20 @@
-"""The dispatcher on a real Kafka: groups, order, commits, restart, sources."""
+"""The dispatcher on a real Kafka: groups, order, commits, restart."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
-from uuid import uuid4
+from dataclasses import replace
 
 import confluent_kafka as ck
 from aiohttp import web
 
 from eventing import kafka
-from eventing.envelope import Event, from_request, to_json, to_record, to_request
+from eventing.envelope import Event, to_json, to_record
 from eventing.local.filters import trigger_filter
-from eventing.local.pings import tick
-from eventing.local.resources import Broker, Delivery, KafkaSource, PingSource, Resources, Sink, Trigger
-from eventing.local.sources import event_of
-from tests.local.subscriber import Subscriber, dispatching, subscribing
+from eventing.local.resources import Broker, Delivery, Resources, Sink, Trigger
+from tests.local.subscriber import Subscriber, delivered, dispatching, new_topic, produce, subscribing
 from tests.local.support import event, until
-
-
-async def new_topic(bootstrap: str, partitions: int = 1) -> str:
-    name = f"t{uuid4().hex[:8]}"
-    await asyncio.to_thread(kafka.create_topics, bootstrap, [kafka.TopicSpec(name, partitions)])
-    return name
-
-
-async def produce(bootstrap: str, topic: str, *events: Event) -> None:
-    producer = kafka.Producer(bootstrap)
-    for one in events:
-        headers, key, value = to_record(one)
-        await producer.produce(topic, value, key, headers)
-    await producer.close()
 
 
 def a_trigger(topic: str, subscriber: Subscriber, name: str = "t", ordered: bool = False, **delivery: float) -> Trigger:
@@ -65,11 +48,9 @@ async def test_every_trigger_is_a_group_of_its_own_from_the_earliest_offset_and_
     async with subscribing() as one, subscribing() as two:
         triggers = a_trigger(topic, one, "one"), a_trigger(topic, two, "two")
         async with dispatching(kafka_bootstrap, Resources(triggers=triggers)) as dispatcher:
-            await until(lambda: len(one.events) == len(two.events) == 10)
-            counts = dispatcher.counts[f"trigger torpor/one-{topic}"]
-            await until(lambda: counts.filtered == 1)
+            await until(lambda: all((c.delivered, c.filtered) == (10, 1) for c in dispatcher.counts.values()))
         assert sorted(e.id for e in one.events) == sorted(e.id for e in sent)
-        assert one.events[0] in sent
+        assert one.events[0].having(knativekafkapartition=None, knativekafkaoffset=None) in sent
         assert [await lag(kafka_bootstrap, t) for t in triggers] == [0, 0]
 
 
@@ -108,8 +89,9 @@ async def test_ordered_has_one_in_flight_per_partition_retries_included(kafka_bo
     async with subscribing() as subscriber:
         subscriber.answer = answer
         trigger = a_trigger(topic, subscriber, ordered=True)
-        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))):
-            await until(lambda: len(subscriber.events) == 120 + len(failed) == 132)
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            await until(lambda: delivered(dispatcher) == 120)
+        assert (len(failed), len(subscriber.events)) == (12, 132)
         for key in "ad":
             got = [e.id for e in subscriber.events if e.get("partitionkey") == key]
             once = [id for n, id in enumerate(got) if n == 0 or got[n - 1] != id]
@@ -148,8 +130,8 @@ async def test_a_restart_in_the_middle_redelivers_what_was_not_committed_and_not
         assert await lag(kafka_bootstrap, trigger) == 6
         subscriber.events.clear()
         stuck.set()
-        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))):
-            await until(lambda: len(subscriber.events) == 6)
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            await until(lambda: delivered(dispatcher) == 6)
         assert sorted(e.id for e in subscriber.events) == list("456789")
         assert await lag(kafka_bootstrap, trigger) == 0
 
@@ -197,58 +179,51 @@ async def test_a_record_that_is_no_cloudevent_is_dropped_for_a_trigger_and_count
     async with subscribing() as subscriber:
         trigger = a_trigger(topic, subscriber)
         async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
-            await until(lambda: subscriber.events)
+            await until(lambda: delivered(dispatcher) == 1)
             assert dispatcher.counts[f"trigger torpor/{trigger.name}"].not_events == 2
         assert [e.id for e in subscriber.events] == ["whole"]
+        assert subscriber.headers[0]["ce-id"] == "whole"  # what was structured in the topic is sent in binary mode
         assert await lag(kafka_bootstrap, trigger) == 0
 
 
-async def test_a_kafka_source_wraps_what_is_no_cloudevent_and_passes_on_what_is(kafka_bootstrap: str) -> None:
+async def test_every_event_says_where_in_kafka_it_lies_and_filters_see_it(kafka_bootstrap: str) -> None:
+    topic = await new_topic(kafka_bootstrap)
+    await produce(kafka_bootstrap, topic, event(id="first"), event(id="second"))
+    async with subscribing() as subscriber:
+        trigger = replace(a_trigger(topic, subscriber), takes=trigger_filter({"knativekafkaoffset": "1"}, None))
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            await until(lambda: delivered(dispatcher) == 1)
+    (got,) = subscriber.events
+    assert (got.id, got.get("knativekafkapartition"), got.get("knativekafkaoffset")) == ("second", "0", "1")
+
+
+async def test_a_record_without_a_value_is_an_event_if_its_headers_are_and_else_dropped(kafka_bootstrap: str) -> None:
     topic = await new_topic(kafka_bootstrap)
     producer = kafka.Producer(kafka_bootstrap)
-    await producer.produce(topic, b'{"topic": "x"}', b"k", [("X-Foo_1", b"bar"), ("content-type", b"application/JSON")])
-    headers, key, value = to_record(event(id="whole", partitionkey="p"))
-    await producer.produce(topic, value, key, [*headers, ("stray", b"gone")])
+    await producer.produce(topic, None, b"k", [("X-Reason", b"gone")])
+    headers, key, value = to_record(event(id="empty", data=None))
+    await producer.produce(topic, value, key, headers)
     await producer.close()
     async with subscribing() as subscriber:
-        source = KafkaSource(
-            "torpor", "inbox", (topic,), f"g-{topic}", Sink(uri=subscriber.url), Delivery(), from_latest=False
-        )
-        async with dispatching(kafka_bootstrap, Resources(sources=(source,))):
-            await until(lambda: len(subscriber.events) == 2)
-    wrapped, passed = subscriber.events
-    assert wrapped.data == b'{"topic": "x"}'
-    assert "time" in wrapped.attributes
-    assert {k: v for k, v in wrapped.attributes.items() if k != "time"} == {
-        "specversion": "1.0", "id": "partition:0/offset:0", "type": "dev.knative.kafka.event",
-        "source": f"/apis/v1/namespaces/torpor/kafkasources/inbox#{topic}", "subject": "partition:0#0",
-        "partitionkey": "k", "key": "k", "kafkaheaderxfoo1": "bar", "datacontenttype": "application/json",
-    }  # fmt: skip
-    assert (passed.id, passed.get("knativekafkapartition"), passed.get("knativekafkaoffset")) == ("whole", "0", "1")
-    assert "stray" not in str(passed.attributes)
+        trigger = a_trigger(topic, subscriber)
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            await until(lambda: delivered(dispatcher) == 1)
+            assert dispatcher.counts[f"trigger torpor/{trigger.name}"].not_events == 1
+        assert [(e.id, e.data or b"") for e in subscriber.events] == [("empty", b"")]
+        assert await lag(kafka_bootstrap, trigger) == 0
 
 
-def test_what_a_source_makes_of_a_hostile_record_can_be_sent_on() -> None:
-    headers = [("X\r\nEvil: 1", b"a\r\nb: c\x00"), ("x" * 200, b"\xff\xfe"), ("Content-Type", b"text/plain\r\nEvil: 1")]
-    record = kafka.Record("inbox", 0, 7, b"\x00key\n", b"[" * 100_000, headers)
-    made = event_of(record, KafkaSource("torpor", "s", ("inbox",), "g", Sink(uri="http://x/"), Delivery(), False, False))
-    assert from_request(*to_request(made)) == made
-
-
-async def test_a_ping_source_sends_its_data() -> None:
-    ping = PingSource("torpor", "tick", "* * * * *", Sink(), content_type="application/json", data='{"tick": true}')
-    now = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-    got = tick(ping, now)
-    assert (got.type, got.source) == ("dev.knative.sources.ping", "/apis/v1/namespaces/torpor/pingsources/tick")
-    assert (got.data, got.get("datacontenttype"), got.get("time")) == (
-        b'{"tick": true}',
-        "application/json",
-        now.isoformat(),
-    )
-
-
-async def test_a_ping_source_ticks_by_its_schedule(kafka_bootstrap: str) -> None:
+async def test_retries_start_anew_for_another_member_of_the_group(kafka_bootstrap: str) -> None:
+    topic = await new_topic(kafka_bootstrap)
+    await produce(kafka_bootstrap, topic, event(id="stubborn"))
     async with subscribing() as subscriber:
-        every_second = PingSource("torpor", "tick", "* * * * * *", Sink(uri=subscriber.url), data="x")
-        async with dispatching(kafka_bootstrap, Resources(pings=(every_second,))):
-            await until(lambda: len(subscriber.events) >= 2, 4)
+        subscriber.answer = lambda _: web.Response(status=503)
+        trigger = a_trigger(topic, subscriber, retry=3, delay_s=0)
+        held = replace(trigger, delivery=replace(trigger.delivery, delay_s=60))
+        async with dispatching(kafka_bootstrap, Resources(triggers=(held,))):
+            await until(lambda: len(subscriber.events) == 1)
+        subscriber.events.clear()
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            await until(lambda: sum(c.dropped for c in dispatcher.counts.values()) == 1)
+        assert [e.id for e in subscriber.events] == ["stubborn"] * 4
+        assert await lag(kafka_bootstrap, trigger) == 0
