@@ -91,7 +91,7 @@ class TriggerSpec(_Form):
 
 
 class KafkaSourceSpec(_Form):
-    bootstrap_servers: list[str] = []
+    bootstrap_servers: list[str] = Field(min_length=1)
     topics: list[str] = Field(min_length=1)
     consumer_group: str | None = None
     consumers: int = Field(1, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ _API: dict[str, tuple[str, type[BaseModel]]] = {
 }
 # What Kubernetes does with these has no counterpart here: func.yaml says what there is to say of a function.
 _NOT_PLAYED = {"Namespace", "ServiceAccount", "NetworkPolicy", "EventPolicy", "Service", "Kustomization"}
+_PART = r"(?:[*?]|(?:\d+|[A-Za-z]{3})(?:-(?:\d+|[A-Za-z]{3}))?)(?:/\d+)?"
+_SCHEDULE = re.compile(rf"@[a-z]+|{_PART}(?:,{_PART})*(?: +{_PART}(?:,{_PART})*){{4,5}}")  # as PingSource's parser has it
 _OF_A_SOURCE = Delivery(retry=10, delay_s=0.3)  # of a KafkaSource that names no delivery
 
 
@@ -211,7 +214,7 @@ class _Loader:
 
     def _ping_source(self, d: _Document) -> PingSource:
         s = d.spec
-        if not croniter.is_valid(s.schedule, second_at_beginning=True) or len(s.schedule.split()) > 6:
+        if not _SCHEDULE.fullmatch(s.schedule) or not croniter.is_valid(s.schedule, second_at_beginning=True):
             raise d.refuse("spec.schedule", f"must be a cron schedule such as '*/5 * * * *', got {s.schedule!r}")
         if s.timezone and s.timezone not in available_timezones():
             raise d.refuse("spec.timezone", f"must be a time zone such as Europe/Berlin, got {s.timezone!r}")

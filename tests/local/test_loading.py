@@ -24,7 +24,7 @@ def loaded(tmp_path: Path, *resources: dict[str, Any]) -> Resources:
 
 def source(**spec: Any) -> dict[str, Any]:
     metadata = {"name": "s", "namespace": "torpor"}
-    spec = {"topics": ["things"], "sink": service("agent"), **spec}
+    spec = {"bootstrapServers": ["kafka:9092"], "topics": ["things"], "sink": service("agent"), **spec}
     return {"apiVersion": "sources.knative.dev/v1", "kind": "KafkaSource", "metadata": metadata, "spec": spec}
 
 
@@ -128,6 +128,9 @@ def _with(resource: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (_with(ping(), apiVersion="v1"), r"PingSource default/p: apiVersion: must be sources.knative.dev/v1, got 'v1'"),
         (ping(schedule="often"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
         (ping(schedule="0 0 12 * * * 2030"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(schedule="0 0 L * *"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (ping(schedule="0 0 * * 1#1"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
+        (source(bootstrapServers=[]), r"KafkaSource torpor/s: spec.bootstrapServers: .*at least 1 item"),
         (ping(schedule="@every 5m"), r"PingSource default/p: spec.schedule: must be a cron schedule"),
         (ping(timezone="Mars/Olympus"), r"PingSource default/p: spec.timezone: must be a time zone such as .*'Mars/Olympus'"),
         (ping(contentType="application/json", data="tick"), r"PingSource default/p: spec.data: must be a JSON object"),
@@ -151,6 +154,13 @@ def _with(resource: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def test_what_cannot_be_honoured_is_refused_by_name(tmp_path: Path, resource: dict[str, Any], told: str) -> None:
     with pytest.raises(ManifestError, match=r"all.yaml: .*" + told):
         loaded(tmp_path, resource)
+
+
+@pytest.mark.parametrize(
+    "schedule", ["*/5 * * * *", "0,30 9-17 * JAN-MAR mon-fri", "0 */15 * ? * *", "@daily", "5/10 1 1 1 0"]
+)
+def test_what_a_ping_source_takes_for_a_schedule_is_taken(tmp_path: Path, schedule: str) -> None:
+    assert loaded(tmp_path, ping(schedule=schedule)).pings[0].schedule == schedule
 
 
 def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
