@@ -19,6 +19,7 @@ from eventing.local.downloads import kafka_folder, model_file
 from eventing.local.errors import LocalPlatformError, PreflightError
 
 NEEDED_MEMORY = 1_000_000_000  # Kafka 165 MB, the model 350 MB, a few agents of 80 MB each
+BROKER_MEMORY = 250_000_000  # of each broker more than one
 _COMPILED = ("pydantic_core", "obstore", "confluent_kafka", "psutil", "xllamacpp")
 Check = Callable[[Config], Iterator[str]]
 
@@ -78,10 +79,10 @@ def _java(_: Config) -> Iterator[str]:
         yield str(error)
 
 
-def _memory(_: Config) -> Iterator[str]:
-    free = psutil.virtual_memory().available
-    if free < NEEDED_MEMORY:
-        yield f"{free / 1e6:.0f} MB are free, Kafka, model and agents want {NEEDED_MEMORY / 1e6:.0f} MB: close something"
+def _memory(config: Config) -> Iterator[str]:
+    free, needed = psutil.virtual_memory().available, NEEDED_MEMORY + BROKER_MEMORY * (config.brokers - 1)
+    if free < needed:
+        yield f"{free / 1e6:.0f} MB are free, Kafka, model and agents want {needed / 1e6:.0f} MB: close something"
 
 
 def _preflight(config: Config) -> Iterator[str]:

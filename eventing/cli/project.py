@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eventing import project as projects
 from eventing.cli.errors import CommandError
-from eventing.local.config import Config, Ports
+from eventing.local.config import IN_A_ROW, Config, Ports
 from eventing.local.elsewhere import Services
 from eventing.workflow import EVERY_EVENT, Workflow, load, named
 
@@ -66,6 +66,7 @@ def config() -> Config:
         pools=_pools(),
         services=_services(),
         idle_seconds=_idle_seconds(),
+        brokers=_brokers(),
     )
 
 
@@ -90,6 +91,13 @@ def _pools() -> Path | None:
     return Path(given).absolute() if given else None
 
 
+def _brokers() -> int:
+    given = os.environ.get("TORPOR_BROKERS") or "1"
+    if given not in map(str, IN_A_ROW):
+        raise CommandError(f"TORPOR_BROKERS must be 1, or 3 for a Kafka that outlives one of its brokers, got {given!r}")
+    return int(given)
+
+
 def _idle_seconds() -> float:
     given = os.environ.get("TORPOR_IDLE_S") or "10"
     try:
@@ -102,14 +110,17 @@ def _idle_seconds() -> float:
 
 
 def _ports() -> Ports:
-    """The usual ports, or from TORPOR_PORT on: gateway, platform, kafka, kafka controller, model, smtp, scheduler."""
+    """The usual ports, or from TORPOR_PORT on: gateway, platform, kafka, kafka controller, model, smtp, scheduler.
+
+    Then those of the second and the third broker, and of their controllers.
+    """
     first = os.environ.get("TORPOR_PORT")
     if first is None:
         return Ports()
     if not first.isdigit() or not 1024 <= int(first) <= 65_500:
         raise CommandError(f"TORPOR_PORT must be a port between 1024 and 65500, got {first!r}")
     n = int(first)
-    return Ports(*range(n, n + 7))
+    return Ports(*range(n, n + IN_A_ROW[3]))
 
 
 def gateway_url(chosen: Config) -> str:

@@ -47,7 +47,7 @@ def _list_classes(work: Path, classes: Path, jars: Path, say: Callable[[], None]
     from eventing.kafka.probe import answers  # heavy, and needed once
 
     taken = ports.unused(2)
-    kafka_java.prepare(work, jars, kafka_java.properties(*taken))
+    kafka_java.prepare(work, jars, kafka_java.properties([(taken[0], taken[1])]), kafka_java.cluster_id(work))
     command = kafka_java.command(jars, "kafka.Kafka", kafka_java.PROPERTIES, flags=(f"-XX:DumpLoadedClassList={classes}",))
     begun = time.monotonic()
     with (work / "log").open("wb") as log:

@@ -1,12 +1,13 @@
-"""How Kafka's programs are run: the Java runtime, its flags, the class path, the settings of a single node."""
+"""How Kafka's programs are run: the Java runtime, its flags, the class path, the settings of a node."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 from eventing.local.errors import ServiceError
 
@@ -60,22 +61,29 @@ def environ() -> dict[str, str]:
     return kept | {"LC_ALL": "C.UTF-8"}
 
 
-def properties(port: int, controller_port: int) -> str:
-    """The settings of one node that is broker and controller; its data lies in `data`, beside them."""
+def properties(nodes: Sequence[tuple[int, int]], number: int = 1) -> str:
+    """The settings of one node of a cluster, broker and controller at once; its data lies in `data`, beside them.
+
+    `nodes` are the ports of all of them, broker and controller; the first has the number 1.
+    """
+    port, controller_port = nodes[number - 1]
+    replicas, in_sync = len(nodes), min(2, len(nodes))
     settings = {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "node.id": number,
+        "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{voter}" for n, (_, voter) in enumerate(nodes, 1)),
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": "data",
-        "offsets.topic.replication.factor": 1,
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": 8,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
         "group.initial.rebalance.delay.ms": 0,
         "num.network.threads": 1,
         "num.io.threads": 2,
@@ -87,10 +95,17 @@ def properties(port: int, controller_port: int) -> str:
         "broker.session.timeout.ms": 2000,
         "broker.heartbeat.interval.ms": 500,
     }
+    if replicas > 1:  # all are stopped together: the last would wait for a controller that is gone
+        settings["controlled.shutdown.enable"] = "false"
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def prepare(folder: Path, jars: Path, settings: str) -> None:
+def cluster_id(state: Path) -> str:
+    """A cluster's id, the same for every node that keeps its data in this folder."""
+    return "T" + urlsafe_b64encode(uuid5(NAMESPACE_URL, state.as_uri()).bytes).decode()[1:22]
+
+
+def prepare(folder: Path, jars: Path, settings: str, cluster: str) -> None:
     """Write the settings, and format the data folder unless it is.
 
     Raises:
@@ -100,7 +115,6 @@ def prepare(folder: Path, jars: Path, settings: str) -> None:
     (folder / PROPERTIES).write_text(settings)
     if (folder / "data" / "meta.properties").exists():
         return
-    cluster = "T" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
     formatting = command(jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", PROPERTIES)
     done = subprocess.run(formatting, capture_output=True, text=True, env=environ(), cwd=folder, check=False)
     if done.returncode:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from aiohttp import web
@@ -54,7 +54,8 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
     resources = load(config.manifests, config.project / "functions", config.brought, config.services)
     for name in await asyncio.to_thread(instance.end_leftovers, config.state):
         progress(_PORT, f"ended function process {name}, left by a platform that was killed", None)
-    made = await asyncio.to_thread(kafka.create_topics, config.bootstrap, resources.topics)
+    topics = replicated(resources.topics, config.brokers)
+    made = await asyncio.to_thread(kafka.create_topics, config.bootstrap, topics)
     if made:
         progress(_PORT, f"created {len(made)} topics", None)
     async with AsyncExitStack() as stack:
@@ -66,6 +67,12 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
         stack.callback(listening.cancel)
         await _until(stop, dispatcher, progress, config)
+
+
+def replicated(topics: Iterable[kafka.TopicSpec], brokers: int) -> list[kafka.TopicSpec]:
+    """The topics as this many brokers keep them: a copy on each, and a record acknowledged once two have it."""
+    in_sync = {"min.insync.replicas": str(min(2, brokers))}
+    return [replace(one, replicas=brokers, config={**one.config, **in_sync}) for one in topics]
 
 
 @asynccontextmanager

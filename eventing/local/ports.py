@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-MEND = "stop that, or choose seven other ports in a row with TORPOR_PORT=18080"
+MEND = "stop that, or choose other ports in a row with TORPOR_PORT=18080"
 _PATIENCE_S = 2.0
 
 
@@ -34,7 +34,7 @@ def _refusal(port: int, what: str, holder: str) -> str:
     if refusal in (None, errno.EADDRINUSE):
         return f"port {port} ({what}) is taken by {holder or 'another program'}: {MEND}"
     return (
-        f"port {port} ({what}) cannot be listened on: {os.strerror(refusal or 0)}; choose seven ports with TORPOR_PORT=18080"
+        f"port {port} ({what}) cannot be listened on: {os.strerror(refusal or 0)}; choose other ports with TORPOR_PORT=18080"
     )
 
 

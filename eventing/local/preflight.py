@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -111,12 +110,13 @@ def _existing(folder: Path) -> Path:
 
 def _ports(config: Config) -> Iterator[str]:
     ours = {service.name for service in processes.leftovers(config.state)}
-    adopted = {"kafka": "kafka", "kafka_controller": "kafka", "model": "model", "scheduler": "scheduler"}
-    for port, times in Counter(asdict(config.ports).values()).items():
+    for port, times in Counter(config.listening.values()).items():
         if times > 1:
             yield f"port {port} is given to {times} services: each needs one of its own"
-    for name, port in asdict(config.ports).items():
-        if adopted.get(name) in ours or (name == "model" and (config.model_url or config.pools)):
+    for name, port in config.listening.items():
+        if name.removesuffix("_controller").replace("_", "-") in ours or (
+            name == "model" and (config.model_url or config.pools)
+        ):
             continue
         if problem := ports.conflict(port, name.replace("_", " ")):
             yield problem

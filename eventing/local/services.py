@@ -50,7 +50,7 @@ def start(config: Config, progress: Progress) -> None:
 async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None:
     """Start anew whatever of them ends by itself, until cancelled; what cannot be started is told, and tried again."""
     embedded = not (config.model_url or config.pools)
-    names = (kafka_server.NAME, scheduler.NAME, *([model_server.NAME] if embedded else []))
+    names = (*kafka_server.NAMES[: config.brokers], scheduler.NAME, *([model_server.NAME] if embedded else []))
     failed = 0
     while True:
         await asyncio.sleep(min(every_s * 2**failed, _LONGEST_PAUSE_S))
@@ -70,7 +70,7 @@ async def keep(config: Config, progress: Progress, every_s: float = 1.0) -> None
 def stop(config: Config) -> list[str]:
     """End every process that was started from this state folder, agents first, Kafka last; their names."""
     found = [service for service in processes.leftovers(config.state) if service.pid != os.getpid()]
-    order = {scheduler.NAME: 1, model_server.NAME: 2, kafka_server.NAME: 3}
+    order = {scheduler.NAME: 1, model_server.NAME: 2, **dict.fromkeys(kafka_server.NAMES, 3)}
     with ThreadPoolExecutor(8, "stop") as pool:
         for turn in range(4):
             list(pool.map(processes.stop, [service for service in found if order.get(service.name, 0) == turn]))
