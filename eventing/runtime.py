@@ -52,7 +52,12 @@ class Runtime:
 
     @cached_property
     def steps(self) -> Steps:
-        return Steps(self.store, self.publisher.publish, frozenset(self.workflow.ends))
+        steps = Steps(self.store, self.publisher.publish, frozenset(self.workflow.ends))
+        if order := self.environ.get("TORPOR_CRASH_AT"):  # in development, where a chaos run sets it
+            from eventing.crashes import Crashes
+
+            return Crashes(Path(order)).steps(steps)
+        return steps
 
     @cached_property
     def journal(self) -> Journal:
