@@ -203,6 +203,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(Scripted(body=json.dumps(found)) if found else _error(404, "not_found", f"no {self.path}"))
 
+    def do_PUT(self) -> None:
+        """`PUT /otherwise` with the fields of a Scripted: how every call is treated from now on."""
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            if self.path != "/otherwise":
+                raise LookupError(f"no {self.path}")
+            self.fake.otherwise = Scripted(**json.loads(sent))
+        except (ValueError, LookupError, TypeError) as error:
+            self._send(_error(400, "invalid_request_error", str(error)))
+            return
+        self._send(Scripted(body=json.dumps(asdict(self.fake.otherwise))))
+
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path != "/v1/chat/completions":

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from pydantic import BaseModel, Field
 
 import schemas
 from inference.client import Client
-from inference.errors import ModelUnavailableError
+from inference.errors import InferenceError, ModelUnavailableError
 from inference.examples import example
 from inference.testing import Asked, FakeModel
 from tests.inference.conftest import await_health, free_port, step_of
@@ -54,6 +55,10 @@ def test_examples_satisfy_every_contract(contract: Any) -> None:
         contract.model_validate_json(json.dumps(example(contract.model_json_schema())))
 
 
+def _put(port: int, path: str, sent: dict[str, Any]) -> int:
+    return urllib3.request("PUT", f"http://127.0.0.1:{port}{path}", body=json.dumps(sent)).status
+
+
 async def test_as_a_process_it_answers_and_records(tmp_path: Path) -> None:
     port, record = free_port(), tmp_path / "calls"
     command = [sys.executable, "-m", "inference.testing", "--port", str(port), "--tokens-per-second", "500"]
@@ -63,6 +68,10 @@ async def test_as_a_process_it_answers_and_records(tmp_path: Path) -> None:
         llm = step_of(Client(f"http://127.0.0.1:{port}/v1"))
         assert await llm.text("hello", max_tokens=20)
         assert json.loads(record.read_text())["key"].endswith("#1.0")
+        assert _put(port, "/otherwise", {"status": 418}) == 200
+        assert _put(port, "/otherwise", {"no": "such field"}) == _put(port, "/elsewhere", {}) == 400
+        with pytest.raises(InferenceError):
+            await llm.text("again")
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
