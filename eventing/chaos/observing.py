@@ -60,6 +60,7 @@ class Bought:
     call_keys: int = 0
     tokens_twice: int = 0
     at_server: Mapping[str, int] = field(default_factory=dict)
+    open_accounts: int | None = 0  # None where the scheduler did not answer
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,18 @@ class Watch:
         self.records: deque[kafka.Record] = deque(maxlen=_REMEMBERED)
 
     async def run(self) -> None:
-        """Follow until cancelled."""
-        consumer = kafka.Consumer(self._bootstrap, f"torpor-chaos-{uuid4()}", self._topics)
-        try:
-            while True:
-                for record in await consumer.batch(500, 0.3):
-                    self._take(record)
-        finally:
-            await asyncio.shield(consumer.close())
+        """Follow until cancelled; a Kafka that is away is asked again."""
+        while True:
+            consumer = kafka.Consumer(self._bootstrap, f"torpor-chaos-{uuid4()}", self._topics)
+            try:
+                while True:
+                    for record in await consumer.batch(500, 0.3):
+                        self._take(record)
+            except kafka.KafkaUnavailableError:
+                self.answers = 0  # it is read from the beginning again
+                self.records.clear()
+            finally:
+                await asyncio.shield(consumer.close())
 
     def _take(self, record: kafka.Record) -> None:
         event = seen(record)

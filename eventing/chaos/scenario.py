@@ -116,6 +116,8 @@ def load(given: str) -> Scenario:
         raise ScenarioError(f"{given}: {error.strerror}; name a file, or one of {shipped}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ScenarioError(f"{path}:1: a scenario is a mapping such as `requests: 100`, got {type(content).__name__}")
     try:
         return Scenario.model_validate(content)
     except ValidationError as error:

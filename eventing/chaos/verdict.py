@@ -74,6 +74,7 @@ def judge(run: Observations, costly: bool) -> Verdict:
         Promise("every request ends once", tuple(_ended_twice(ends))),
         Promise("one effect a step: one id and one content for each answer", tuple(_doubled(run))),
         Promise("one mail a request", tuple(_mails(run, ends))),
+        Promise("every account is closed", tuple(_open_accounts(run))),
     ]
     if not costly:
         promises.append(Promise("every model call is bought once", tuple(_bought_twice(run))))
@@ -149,6 +150,13 @@ def _bought_twice(run: Observations) -> Iterator[str]:
             yield f"the model server generated {generations} answers for call {key}"
     if run.bought.generations != run.bought.call_keys:
         yield f"the scheduler started {run.bought.generations} generations for {run.bought.call_keys} call keys"
+
+
+def _open_accounts(run: Observations) -> Iterator[str]:
+    if run.bought.open_accounts is None:
+        yield "the scheduler did not answer: nobody knows"
+    elif run.bought.open_accounts > 0:
+        yield f"{run.bought.open_accounts} accounts are open at the scheduler, though their requests have ended or are lost"
 
 
 def _again(events: Sequence[Seen]) -> int:

@@ -27,6 +27,12 @@ class _Group(click.Group):
             raise CommandError(str(error)) from error
 
 
+def _scenarios(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from eventing.chaos.scenario import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torpor")
 def main() -> None:
@@ -172,6 +178,23 @@ def doctor() -> None:
     from eventing.cli import examination
 
     if not examination.run(project.config()):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("scenario", default="quick", shell_complete=_scenarios)
+@click.option("--running", is_flag=True, help="Strike the platform that runs, not one of the run's own.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report, the picture and the run's own platform.")
+@click.option("--seed", type=int, help="Of the random moments and victims.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def chaos(scenario: str, running: bool, out: Path | None, seed: int | None, as_json: bool) -> None:
+    """Run SCENARIO, a file or a name that is shipped: requests under faults, and a verdict on what was promised.
+
+    Exit code 1 when a promise was broken.
+    """
+    from eventing.cli import chaos as running_chaos
+
+    if not running_chaos.run(project.config(), scenario, running, out, seed, as_json):
         sys.exit(1)
 
 

@@ -1,0 +1,169 @@
+"""The platform that a run plays on: one of its own, with a model server that only pretends, or the one that runs already."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
+from eventing.errors import EventingError
+from eventing.local import model_server, ports, preflight, processes, services
+from eventing.local.config import IN_A_ROW, Config, Ports
+
+STUB = "chaos-model"
+_BROKERS = 3
+_UP_S = 300.0
+_HTTP = urllib3.PoolManager(retries=False, timeout=5.0, headers={"Connection": "close"})
+_NOT_OURS = ("TORPOR_MODEL_URL", "TORPOR_URL", "TORPOR_STORE")
+
+
+class StageError(EventingError):
+    """The platform of a run cannot be had; the message says why."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A local platform; `stub` is the model server of one's own, None where the platform runs with another."""
+
+    config: Config
+    stub: Stub | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def order(self) -> Path:
+        """Where it is written at which effect an agent is to die."""
+        return self.config.state / "crash-at"
+
+    @property
+    def calls(self) -> Path:
+        return self.config.state / "model-calls.jsonl"
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.config.ports.gateway}"
+
+    @cached_property
+    def _command(self) -> Sequence[str]:
+        assert self.stub is not None
+        command = [sys.executable, "-m", "inference.testing", "--port", str(self.config.ports.model)]
+        command += ["--slots", str(self.stub.slots), "--tokens-per-second", str(self.stub.tokens_per_second)]
+        return [*command, "--record", str(self.calls)]
+
+    def begin(self) -> None:
+        """Start the stub and the platform, where they are its own.
+
+        Raises:
+            StageError: when one does not come up.
+        """
+        if self.stub is None:
+            return
+        self.config.state.mkdir(parents=True, exist_ok=True)
+        self.start_stub()
+        url = f"http://127.0.0.1:{self.config.ports.model}/v1"
+        models = [model.name for model in model_server.served(url)]
+        server = {"name": "stub", "url": url, "kind": "llama.cpp", "slots": self.stub.slots}
+        pools = self.config.state / "pools.yaml"
+        pools.write_text(yaml.safe_dump({"pools": [{"name": "stub", "models": models, "servers": [server]}]}))
+        self.up()
+
+    def end(self) -> None:
+        """Stop whatever it started; a platform that ran before is left running."""
+        self.order.unlink(missing_ok=True)
+        if self.stub is not None:
+            if (running := preflight.running(self.config)) is not None:
+                processes.stop(running, grace_s=60.0)
+            services.stop(self.config)
+
+    def up(self) -> None:
+        """Start the platform, which adopts what runs of it."""
+        command = [sys.executable, "-m", "eventing.cli", "up", "--detach"]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **self.environ},
+            cwd=self.config.project,
+            capture_output=True,
+            text=True,
+            timeout=_UP_S,
+            check=False,
+            start_new_session=True,  # an interrupt is the run's alone
+        )
+        if done.returncode:
+            raise StageError(f"the platform did not come up: {done.stderr.strip() or done.stdout.strip()}")
+
+    def start_stub(self) -> None:
+        """Start the model server that pretends, and wait until it answers."""
+        service = processes.start(self.config.state, STUB, self._command, os.environ, model_server.ROOT)
+        processes.wait(service, "the model server that pretends", self._stub_answers, 30.0, lambda *_: None)
+
+    def treat(self, how: dict[str, Any]) -> None:
+        """How the stub treats every call from now on; one that is being started anew is waited for."""
+        end = time.monotonic() + 15.0
+        while True:
+            try:
+                answer = _HTTP.request("PUT", f"http://127.0.0.1:{self.config.ports.model}/otherwise", json=how)
+                if answer.status != 200:
+                    raise StageError(f"the model server that pretends refused {how}: {answer.data.decode()[:200]}")
+                return
+            except urllib3.exceptions.HTTPError as error:
+                if time.monotonic() > end:
+                    raise StageError(f"the model server that pretends does not answer: {error}") from error
+                time.sleep(0.1)
+
+    def scheduler(self) -> dict[str, Any]:
+        """The scheduler's own figures; empty while it does not answer."""
+        try:
+            answer = _HTTP.request("GET", f"http://127.0.0.1:{self.config.ports.scheduler}/state")
+            return dict(answer.json()) if answer.status == 200 else {}
+        except (urllib3.exceptions.HTTPError, ValueError):
+            return {}
+
+    def _stub_answers(self) -> bool:
+        try:
+            return _HTTP.request("GET", f"http://127.0.0.1:{self.config.ports.model}/health").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+
+def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
+    """A platform of the run's own, of three brokers, beside whatever runs."""
+    first = ports.row(IN_A_ROW[_BROKERS])
+    config = replace(
+        chosen,
+        state=folder,
+        ports=Ports(*range(first, first + IN_A_ROW[_BROKERS])),
+        brokers=_BROKERS,
+        pools=folder / "pools.yaml",
+        model_url=None,
+        store_url=None,
+    )
+    environ = dict.fromkeys(_NOT_OURS, "")
+    environ |= {"TORPOR_STATE": str(folder), "TORPOR_PORT": str(first), "TORPOR_BROKERS": str(_BROKERS)}
+    environ |= {"TORPOR_PROJECT": str(chosen.project), "TORPOR_POOLS": str(folder / "pools.yaml")}
+    environ |= {"TORPOR_CRASH_AT": str(folder / "crash-at")}
+    return Stage(config, scenario.model, environ)
+
+
+def running(chosen: Config, scenario: Scenario) -> Stage:
+    """The platform that runs.
+
+    Raises:
+        ScenarioError: when the scenario has faults that it cannot be given.
+    """
+    told = [str(fault.kind) for fault in scenario.faults if fault.kind in SPELLS]
+    told += [f"agents at {fault.at}" for fault in scenario.faults if fault.at]
+    if chosen.brokers == 1 and any(fault.kind == "broker" for fault in scenario.faults):
+        told.append("broker (it has one alone: TORPOR_BROKERS=3)")
+    if told:
+        needs = ", ".join(dict.fromkeys(told))
+        raise ScenarioError(f"the platform that runs cannot be given {needs}: leave out --running for one of the run's own")
+    return Stage(chosen)
