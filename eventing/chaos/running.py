@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
@@ -89,12 +90,14 @@ class Run:
                 asking.create_task(self._ask(http, number + 1))
 
     async def _ask(self, http: aiohttp.ClientSession, number: int) -> None:
+        """Ask until it is taken; by its own id, so that what was taken unseen is not taken again."""
         end, why = time.monotonic() + _TAKEN_S, ""
+        request = str(uuid4())
         while time.monotonic() < end:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-                async with http.post(f"{self.stage.gateway}/requests", json=self.body) as answer:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.post(f"{self.stage.gateway}/requests", json={**self.body, "request_id": request}) as answer:
                     if answer.status == 202:
-                        self.admitted[str((await answer.json())["request_id"]).lower()] = time.time()
+                        self.admitted[request] = time.time()
                         return
                     why = f"answered {answer.status}: {(await answer.text())[:200]}"
                     if answer.status < 500 and answer.status not in (408, 429):
