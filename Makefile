@@ -14,7 +14,7 @@ SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm test-cluster unit simulate bench lint types imports drift schemas manifests apis lock up down images deploy clean
+.PHONY: help install demo test test-vllm test-cluster unit simulate bench chaos lint types imports drift schemas manifests apis lock up down images deploy clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ drift: $(READY) ## Whether everything generated agrees with its source
 
 bench: $(READY) ## Measure hops, wakes, throughput and memory beside their bare parts (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks
+
+chaos: $(READY) ## 1,000 requests under all faults at once, and a verdict (docs/chaos.md)
+	@$(BIN)/torpor chaos everything
 
 schemas: $(READY) ## Write the JSON Schemas from the contracts
 	@$(BIN)/python -m schemas.export

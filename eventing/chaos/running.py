@@ -115,7 +115,8 @@ class Run:
             return not await asyncio.to_thread(self._pending, open_before)
 
         await self._until(ended, self.scenario.settle)
-        await self._until(followed, _AFTER_S)
+        if await ended():  # what is lost gets no mail, and its account stays open
+            await self._until(followed, _AFTER_S)
 
     async def _until(self, done: Callable[[], Awaitable[bool]], limit_s: float) -> None:
         end = time.monotonic() + limit_s

@@ -1,0 +1,77 @@
+"""`torpor chaos`, as a user runs it: a scenario that is kept, one whose promise is broken, one that is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eventing.local import processes
+from tests.local.running import ROOT
+
+
+def begun(state: Path, *arguments: str) -> subprocess.Popen[str]:
+    environ = {**os.environ, "TORPOR_STATE": str(state), "TORPOR_PROJECT": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "eventing.cli", "chaos", *arguments, "--out", str(state / "out")]
+    return subprocess.Popen(command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def left(state: Path) -> list[str]:
+    return [service.name for service in processes.leftovers(state / "out" / "platform")]
+
+
+@pytest.mark.timeout(600)
+def test_200_requests_outlive_whatever_dies_on_three_brokers(tmp_path: Path) -> None:
+    running = begun(tmp_path, "quick", "--json", "--seed", "1")
+    told, errors = running.communicate()
+    report = json.loads(told)
+    broken = [one for one in report["promises"] if not one["kept"]]
+    assert (running.returncode, broken) == (0, []), errors[-3000:]
+    assert (report["requests"], report["complete"]) == (200, 200)
+    assert report["generations_per_key"] == 1.0 and report["call_keys"] >= 400
+    assert {"agents", "agents at effects", "dispatcher", "broker", "redelivery"} <= {one["kind"] for one in report["faults"]}
+    assert (tmp_path / "out" / "progress.svg").read_text().startswith("<svg")
+    assert left(tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_requests_that_do_not_end_in_their_time_are_lost_and_that_exits_1(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("requests: 3\nrate: 3\nsettle: 0\nfaults:\n  - {kind: errors, after: 0, lasts: 8}\n")
+    running = begun(tmp_path, str(own))
+    assert running.stdout is not None
+    told = running.stdout.read()
+    assert running.wait() == 1
+    assert "BROKEN  nothing is lost: every request that was taken has ended" in told
+    assert left(tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_an_interrupt_ends_faults_restores_the_model_and_still_reports(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("requests: 500\nrate: 1\nfaults:\n  - {kind: latency, after: 1, lasts: 600, delay: 1}\n")
+    running = begun(tmp_path, str(own))
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "latency for" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    told, _ = running.communicate()
+    assert running.returncode == 0, told
+    assert "no more requests and faults" in told and "kept    nothing is lost" in told
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["requests"] < 500
+    assert left(tmp_path) == []
+
+
+def test_a_wrong_scenario_starts_nothing_and_exits_1_with_its_line(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("requests: 10\nfaults:\n  - {kind: flood}\n")
+    running = begun(tmp_path, str(own))
+    told, errors = running.communicate()
+    assert running.returncode == 1 and f"{own}:3: faults.0.kind: Input should be" in errors
+    assert told == "" and "Traceback" not in errors and not (tmp_path / "out").exists()
