@@ -72,7 +72,7 @@ def up(config: Config, sources: Path | None, detach: bool) -> None:
         try:
             orderly_end()
             chosen = _with_documents(config, sources)
-            services.start(chosen, progress)
+            services.start(chosen, progress, whole=False)
             loops.run(_serve(chosen))
         except KeyboardInterrupt:
             say("  platform  stopping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,10 @@ def nodes(config: Config) -> list[Node]:
     ]
 
 
-def start(config: Config, progress: Progress) -> processes.Service:
+def start(config: Config, progress: Progress, whole: bool = True) -> processes.Service:
     """Start Kafka, or adopt what of it runs from this state folder; the first node, once all of them answer.
+
+    Not `whole`: once a majority of them answers that ran before; what is coming back is not waited for then.
 
     Raises:
         DownloadError: when Kafka must be fetched and cannot be.
@@ -58,12 +61,15 @@ def start(config: Config, progress: Progress) -> processes.Service:
     _check_size(config)
     running = {node.name: found for node in wanted if (found := _adopted(node, config, progress)) is not None}
     started = _begin([node for node in wanted if node.name not in running], config, progress)
+    enough = not whole and 2 * sum(node.name in running and _answers(node) for node in wanted) > len(wanted)
     for node in wanted:
-        if node.name in running:
+        if node.name in running and not (enough and _is_young(running[node.name])):
             try:
                 _ready(running[node.name], node, progress, ADOPT_LIMIT_S)
             except ServiceError:  # it was dying, or hung: it is stopped now
                 started |= _begin([node], config, progress)
+    if enough:
+        return (running | started)[NAME]
     up = running | {node.name: _ready(started[node.name], node, progress) for node in wanted if node.name in started}
     return up[NAME]
 
@@ -128,11 +134,19 @@ def _check_ports(starting: list[Node]) -> None:
         raise ServiceError("Apache Kafka cannot be started: " + "; ".join(problems))
 
 
-def _ready(service: processes.Service, node: Node, progress: Progress, limit_s: float = START_LIMIT_S) -> processes.Service:
+def _is_young(service: processes.Service) -> bool:
+    """Whether it may still be starting."""
+    process = service.process
+    return process is not None and time.time() - process.create_time() < START_LIMIT_S
+
+
+def _answers(node: Node) -> bool:
     # A connection is not enough: the broker must take requests. Its client is heavy: loaded only when it is needed.
     from eventing.kafka.probe import answers
 
-    def ready() -> bool:
-        return ports.listens(node.port) and answers(node.address)
+    return ports.listens(node.port) and answers(node.address)
 
-    return processes.wait(service, f"Apache Kafka on {node.address}", ready, limit_s, progress)
+
+def _ready(service: processes.Service, node: Node, progress: Progress, limit_s: float = START_LIMIT_S) -> processes.Service:
+    what = f"Apache Kafka on {node.address}"
+    return processes.wait(service, what, lambda: _answers(node), limit_s, progress)

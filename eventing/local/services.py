@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from eventing.local import kafka_server, model_server, processes, scheduler
@@ -20,8 +21,10 @@ class _Abandoned(Exception):
     """Whoever asked for the services asks no more."""
 
 
-def start(config: Config, progress: Progress) -> None:
-    """Bring all of them up; returns once all answer. An interrupt ends downloads at once.
+def start(config: Config, progress: Progress, whole: bool = True) -> None:
+    """Bring all of them up; returns once all answer, or not `whole`, once Kafka can do with what of it answers.
+
+    An interrupt ends downloads at once.
 
     Raises:
         LocalPlatformError: when one cannot be; the others are left as they are, for `stop` or the next start.
@@ -35,7 +38,7 @@ def start(config: Config, progress: Progress) -> None:
 
     with ThreadPoolExecutor(3, "service") as pool:
         try:
-            calls = (kafka_server.start, model_server.start, scheduler.start)
+            calls = (partial(kafka_server.start, whole=whole), model_server.start, scheduler.start)
             starting: list[Future[Any]] = [pool.submit(call, config, report) for call in calls]
             problems = [problem for one in starting if (problem := one.exception()) is not None]
         except BaseException:

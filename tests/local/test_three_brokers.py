@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import confluent_kafka as ck
+import psutil
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from eventing import kafka
+from eventing.kafka.probe import answers
 from eventing.local import kafka_server, ports, preflight, processes, services
 from eventing.local.config import Config, Ports
 from eventing.local.errors import PreflightError, ServiceError
@@ -134,6 +136,23 @@ async def test_a_broker_that_ends_by_itself_is_started_anew(three: Config, monke
     keeping.cancel()
     assert told == ["kafka-3 ended by itself: starting anew"]
     await asyncio.to_thread(kafka_server.start, three, silent)  # it answers again
+
+
+def test_two_that_answer_wait_for_no_third_that_is_coming_back(three: Config) -> None:
+    victim = processes.find(three.state, "kafka-2")
+    assert victim is not None
+    os.kill(victim.pid, signal.SIGKILL)
+    psutil.Process(victim.pid).wait(10)
+    kafka_server.start(three, silent, whole=False)
+    coming = processes.find(three.state, "kafka-2")
+    assert coming is not None and coming.pid != victim.pid
+    os.kill(coming.pid, signal.SIGSTOP)  # as slow as can be
+    kafka_server.start(three, silent, whole=False)
+    assert processes.find(three.state, "kafka-2") == coming
+    os.kill(coming.pid, signal.SIGCONT)
+    kafka_server.start(three, silent)
+    assert processes.find(three.state, "kafka-2") == coming
+    assert answers(f"127.0.0.1:{three.ports.kafka_2}")
 
 
 def test_a_cluster_keeps_its_number_of_brokers(three: Config) -> None:
