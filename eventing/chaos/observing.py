@@ -123,6 +123,7 @@ class Watch:
     def __init__(self, bootstrap: str, topics: Sequence[str], ends: frozenset[str], steps: frozenset[str]) -> None:
         self._bootstrap, self._topics, self._ends, self._steps = bootstrap, topics, ends, steps
         self.ended: dict[str, float] = {}
+        self._known: set[str] = set()
         self.answers = 0
         self.records: deque[kafka.Record] = deque(maxlen=_REMEMBERED)
 
@@ -135,15 +136,15 @@ class Watch:
                     for record in await consumer.batch(500, 0.3):
                         self._take(record)
             except kafka.KafkaUnavailableError:
-                self.answers = 0  # it is read from the beginning again
-                self.records.clear()
+                continue
             finally:
                 await asyncio.shield(consumer.close())
 
     def _take(self, record: kafka.Record) -> None:
         event = seen(record)
-        if event is None or event.dead:
+        if event is None or event.dead or event.id in self._known:  # a member that was thrown out reads all again
             return
+        self._known.add(event.id)
         self.answers += bool(event.agent)
         if event.type in self._ends:
             self.ended.setdefault(event.request, event.at)
