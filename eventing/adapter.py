@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from eventing import costs, ids, places, telemetry
-from eventing.agent import Agent, Context, Model, StepKey
+from eventing import ids, places, telemetry
+from eventing.agent import Agent, Context, Model, StepKey, Usage
+from eventing.answering import cost_of, events_of
+from eventing.editions import ADDRESSEE, account, edition_of, rerun_of, suffix
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
 from eventing.publishing import resolved
@@ -31,7 +33,7 @@ class Models(Protocol):
     """Where an agent's model comes from; `inference.client` satisfies it."""
 
     def for_step(
-        self, *, key: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
+        self, *, key: str, account: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
     ) -> Model: ...
 
 
@@ -77,11 +79,13 @@ class Adapter:
     models: Models
 
     async def take(self, event: Event, coldstart: bool = False) -> str:
-        """Bring the event's step to its end; says how it ended: done, adopted, duplicate, waiting or over.
+        """Bring the event's step to its end; says how it ended: done, adopted, duplicate, waiting, over or not_addressed.
 
         Raises:
             EventingError: whatever kept it from its end; its `status` says whether to deliver the event again.
         """
+        if event.get(ADDRESSEE, self.agent.name) != self.agent.name:
+            return "not_addressed"
         event = await resolved(event, self.runtime.store)
         step = self.runtime.workflow.step_for(self.agent.name, event.type)
         if step is None:
@@ -89,32 +93,38 @@ class Adapter:
             raise ContractError(f"agent {self.agent.name} takes {takes}; it was sent {event.type}")
         data = validated(event, contract_for(event.type))
         part, revision = getattr(data, "part", None), getattr(data, "revision", 0)
-        key = StepKey(data.request_id, step.name, part, revision)
+        # Whoever is told of an end is told of each edition's.
+        edition = edition_of(event) if event.type in self.runtime.workflow.ends else rerun_of(event)
+        key = StepKey(data.request_id, step.name, part, revision, edition)
         run = _Run(self, step, key, event, coldstart)
         try:
             if step.join:
                 return await run.joined(data)
-            return await self.runtime.steps.perform(key, ids.digest(event), lambda: run.answers(data))
+            return await self.runtime.steps.perform(key, ids.digest(event), lambda: run.answers(data), event)
         except _Over:
             return "over"
         except StepConflictError:  # somebody's copy: this request does not fail
             raise
         except Exception as error:
-            await self._tell(key, error)
+            await self._tell(run, error)
             raise
 
-    async def _tell(self, key: StepKey, error: Exception) -> None:
+    async def _tell(self, run: _Run, error: Exception) -> None:
         """Note a failure in the request's trail, each reason once, so that whoever follows the request sees it at once."""
+        key, edition = run.key, edition_of(run.event)
         part = {} if key.part is None else {"part": str(key.part)}
+        bought = {} if run.usage is None else {"calls": str(run.usage.calls), "tokens": str(run.usage.tokens)}
         attributes = {
             "specversion": "1.0",
-            "id": ids.named_id(key.request_id, f"{key} failed: {error}"),
+            "id": ids.named_id(key.request_id, f"{key}{suffix(edition)} failed: {error}"),
             "source": f"/agents/{self.agent.name}/{key.step}",
             "type": STEP_FAILED,
             "time": self.runtime.clock().isoformat(),
             "requestid": str(key.request_id),
             "retried": "true" if getattr(error, "status", 500) >= 500 else "false",
             **part,
+            **bought,
+            **({"edition": str(edition)} if edition else {}),
         }
         with contextlib.suppress(EventingError):
             reason = json.dumps({"reason": str(error)[:1500]}).encode()
@@ -130,6 +140,7 @@ class _Run:
     key: StepKey
     event: Event
     coldstart: bool
+    usage: Usage | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -140,21 +151,24 @@ class _Run:
         parts = await self.runtime.steps.join(self.key, self.event, ids.digest(self.event), of)
         if parts is None:
             return "waiting"
-        self.key = StepKey(self.key.request_id, self.step.name)
+        self.key = StepKey(self.key.request_id, self.step.name, edition=self.key.edition)
         # The same parts join to the same digest, whichever of them arrived last.
         whole = Event({"type": self.step.name}, "".join(map(ids.digest, parts)).encode())
-        budget = min((part.number("budgettokens") or 0 for part in parts), default=0)
+        same = [part for part in parts if edition_of(part) == edition_of(self.event)]
+        budget = min((part.number("budgettokens") or 0 for part in same), default=self.event.number("budgettokens") or 0)
         self.event = self.event.having(budgettokens=str(budget) if budget else None)
         inputs = [validated(part, contract_for(part.type)) for part in parts]
-        return await self.runtime.steps.perform(self.key, ids.digest(whole), lambda: self.answers(inputs))
+        return await self.runtime.steps.perform(self.key, ids.digest(whole), lambda: self.answers(inputs), self.event)
 
     async def answers(self, data: Contract | list[Contract]) -> list[Event]:
         """Run the agent and make events of what it answers."""
         deadline = self._deadline()
+        ended, edition = self.runtime.steps.ended, edition_of(self.event)
         closing = self.event.type in self.runtime.workflow.ends
-        if not closing and (self.runtime.clock() > deadline or await self.runtime.steps.ended(self.key.request_id)):
+        if not closing and (self.runtime.clock() > deadline or await ended(self.key.request_id, edition)):
             raise _Over
         ctx = self._context(deadline)
+        self.usage = ctx.llm.usage
         started = time.perf_counter()
         answered = await self._handled(data, ctx)
         seconds = time.perf_counter() - started
@@ -181,6 +195,7 @@ class _Run:
         budget = most if given is None else min(given, most)
         llm = self.adapter.models.for_step(
             key=str(self.key),
+            account=account(self.key.request_id, edition_of(self.event)),
             deadline=deadline,
             budget_tokens=budget,
             time_limit_s=self.runtime.time_limit_s,
@@ -273,28 +288,11 @@ class _Run:
             "budgettokens": str(left),  # a hint: the scheduler's ledger is what holds
             **telemetry.context(),
         }
-        if version := self.event.get("targetversion"):
-            common["targetversion"] = version
-        cost = {
-            "durationms": str(duration_ms),
-            "tokens": str(ctx.llm.usage.tokens),
-            "coldstart": "true" if self.coldstart else "false",
-            **costs.told(ctx.llm.usage.cost, ctx.llm.usage.currency),
-            **({"refusedcalls": str(ctx.llm.usage.refused)} if ctx.llm.usage.refused else {}),
-        }
-        return [
-            # What the step cost is said once, by its first answer.
-            _event(answer, ids.answer_id(self.key, number), {**common, **(cost if number == 0 else {})})
-            for number, answer in enumerate(answered)
-        ]
+        cost = cost_of(ctx.llm.usage, duration_ms, self.coldstart)
+        return events_of(answered, self.key, {**common, **self._edition()}, cost)
 
-
-def _event(answer: Contract, event_id: str, common: dict[str, str]) -> Event:
-    own = {"id": event_id, "type": answer.event, "dataschema": answer.dataschema()}
-    for name in ("part", "revision"):
-        if (value := getattr(answer, name, None)) is not None:
-            own[name] = str(value)
-    return Event({**common, **own}, answer.model_dump_json().encode())
+    def _edition(self) -> dict[str, str]:
+        return {name: self.event.get(name) for name in ("edition", "rerun", "targetversion") if self.event.get(name)}
 
 
 __all__ = ["Adapter", "EventingError", "Models", "faults", "validated"]

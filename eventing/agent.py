@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from eventing.editions import account, suffix
 from eventing.errors import WorkflowError
 from schemas import Contract, StepState
 
@@ -29,16 +30,17 @@ class StepKey:
     step: str
     part: int | None = None
     revision: int = 0
+    edition: int = 0  # that began it anew; in the key only where one did
 
     def path(self) -> str:
-        """`requests/<request>/steps/<step>.<part>.<revision>`, with `-` for a step of the whole request.
+        """`requests/<request>/steps/<step>.<part>.<revision>[.e<edition>]`, with `-` for a step of the whole request.
 
         All steps' objects lie in one folder: where the bucket is one on a disk, making folders would take the longest.
         """
-        return f"requests/{self.request_id}/steps/{self.step}.{self.part or '-'}.{self.revision}"
+        return f"requests/{self.request_id}/steps/{self.step}.{self.part or '-'}.{self.revision}{suffix(self.edition)}"
 
     def __str__(self) -> str:
-        return f"{self.request_id}/{self.step}/{self.part or '-'}.{self.revision}"
+        return f"{account(self.request_id, self.edition)}/{self.step}/{self.part or '-'}.{self.revision}"
 
 
 class Usage(Protocol):
@@ -46,6 +48,7 @@ class Usage(Protocol):
 
     prompt_tokens: int
     completion_tokens: int
+    calls: int
     cost: float
     currency: str
     refused: int  # calls that the request's budget had no room for

@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlparse
 
 from eventing import telemetry
 from eventing.agent import StepKey
+from eventing.editions import suffix
 from eventing.errors import ConfigurationError, EventingError, NotNowError, StoreError
 from eventing.step import Objects
 
@@ -111,7 +112,7 @@ def _for_good(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class ClaimedMailer:
-    """Sends the mail of one request once: claim, send, mark."""
+    """Sends the mail of one request, or of a later edition of it, once: claim, send, mark."""
 
     server: Server
     sender: str
@@ -127,7 +128,7 @@ class ClaimedMailer:
             MailRefusedError: the server will never take it.
             MailError: the server did not take it, or another process holds the claim at this moment.
         """
-        folder = f"requests/{self.key.request_id}/mail"
+        folder = f"requests/{self.key.request_id}/mail{suffix(self.key.edition)}"
         attempt = await self._claim(folder)
         if attempt is None:
             return False

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from uuid import UUID
 
 from eventing import workflow
 from eventing.agent import Mailer, StepKey
+from eventing.deadletters import DeadLetters
 from eventing.errors import ConfigurationError
 from eventing.mail import ClaimedMailer, NoMailer, Server
 from eventing.publishing import Publisher
@@ -62,6 +64,15 @@ class Runtime:
     @cached_property
     def journal(self) -> Journal:
         return Journal(self.store)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(self.store)
+
+    async def watch(self, request_id: UUID, deadline: datetime) -> None:
+        """Have the tracker end a request, unless it has ended, when its deadline has passed."""
+        moment = deadline.astimezone(UTC).replace(microsecond=0).isoformat()
+        await self.store.create(f"deadlines/{moment}/{request_id}", b"")
 
     @cached_property
     def public_url(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from eventing import costs
+from eventing.editions import edition_of, newest, redriven_of, rerun_of, reruns, suffix
 from eventing.envelope import Event, from_json, parsed, to_json
 from eventing.errors import EventingError
 from eventing.step import Objects
@@ -37,7 +38,7 @@ def noted(event: Event) -> Event:
         data = None
     given = data if isinstance(data, dict) else {}
     notes = {name: value for name in _NOTED if (value := _note(name, given.get(name))) is not None}
-    for name in ("durationms", "tokens", "refusedcalls", "part", "revision"):
+    for name in ("durationms", "tokens", "refusedcalls", "part", "revision", "edition", "rerun", "redriven", "calls"):
         if not re.fullmatch(r"[0-9]{1,15}", event.get(name, "0")):
             event = event.having(**{name: None})
     if costs.read(event.get("cost", "0 EUR")) is None:
@@ -71,7 +72,7 @@ class Journal:
     async def record(self, request_id: UUID, event: Event) -> bool:
         """Note an event; whether it is new."""
         name = hashlib.sha256(f"{event.source}\n{event.id}".encode()).hexdigest()[:32]
-        key = f"requests/{request_id}/events/{name}{'-dead' if is_dead_letter(event) else ''}.json"
+        key = f"requests/{request_id}/events/{name}{death_of(event)}.json"
         return await self.objects.create(key, to_json(noted(event)), "application/json")
 
     async def events(self, request_id: UUID) -> list[Event]:
@@ -88,6 +89,12 @@ class Journal:
         return self._read[key]
 
 
+def death_of(event: Event) -> str:
+    """What tells the deaths of one event from each other and from its life; it dies once each time that it is sent."""
+    again = redriven_of(event)
+    return f"-dead{suffix(edition_of(event))}{f'.r{again}' if again else ''}" if is_dead_letter(event) else ""
+
+
 def notes(event: Event) -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(event.data or b"{}"))
 
@@ -95,16 +102,20 @@ def notes(event: Event) -> dict[str, Any]:
 def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowState:
     """The state that a set of events amounts to."""
     alive = [event for event in events if not is_dead_letter(event)]
+    opened = newest(alive)
+    edition = edition_of(opened) if opened else 0
     ends = sorted((e for e in alive if e.type in workflow.ends), key=lambda e: workflow.ends.index(e.type))
-    end = ends[0] if ends else None
+    end = next((e for e in ends if edition_of(e) == edition), None)
     ended = notes(end) if end else {}
     joined = {event for step in workflow.steps if step.join for event in step.takes}
-    done = {notes(e).get("part") for e in alive if e.type in joined}
-    abandoned = {notes(e).get("part") for e in alive if e.type == "part_abandoned"}
+    valid = _valid(alive)
+    done = {notes(e).get("part") for e in valid if e.type in joined}
+    abandoned = {notes(e).get("part") for e in valid if e.type == "part_abandoned"}
     deadline = deadline_of(alive, workflow)
     steps = sorted((s for s in map(step_of, alive) if s), key=lambda s: (s.at, s.step, s.part or 0))
     return WorkflowState(
         request_id=request_id,
+        edition=edition,
         status="running" if end is None else "failed" if end.type == workflow.fails else "complete",
         # Whose opening was taken is told by what its agents answered; another's with the same id was refused.
         topic=next((t for e in sorted(alive, key=_foreign) if isinstance(t := notes(e).get("topic"), str)), ""),
@@ -120,6 +131,12 @@ def fold(request_id: UUID, events: list[Event], workflow: Workflow) -> WorkflowS
     )
 
 
+def _valid(events: list[Event]) -> list[Event]:
+    """The events that hold for their parts: of a part that was begun anew, only those since then."""
+    began = reruns(events)
+    return [e for e in events if rerun_of(e) == began.get(notes(e).get("part") or 0, 0)]
+
+
 def overdue(state: WorkflowState, now: datetime) -> WorkflowState:
     """The state as it is at this moment: a running request whose deadline has passed has failed."""
     if state.status == "running" and state.deadline and now > datetime.fromisoformat(state.deadline):
@@ -132,13 +149,14 @@ def _foreign(event: Event) -> bool:
 
 
 def deadline_of(events: list[Event], workflow: Workflow) -> datetime | None:
-    """When the request must have ended: what its agents say, else its opening event, else its time tells."""
-    for event in sorted(events, key=lambda e: (_foreign(e), e.type != workflow.opens)):
+    """When the request must have ended: what opened its newest edition says, its agents, its opening event, its time."""
+    opened = newest(events)
+    for event in [opened] if opened else sorted(events, key=lambda e: (_foreign(e), e.type != workflow.opens)):
         try:
             if deadline := event.moment("deadline"):
                 return deadline
-            if event.type == workflow.opens and (opened := event.moment("time")):
-                return opened + workflow.deadline
+            if event.type == workflow.opens and (asked := event.moment("time")):
+                return asked + workflow.deadline
         except (EventingError, OverflowError):
             continue
     return None

@@ -11,6 +11,9 @@ Whatever ends a request claims its `outcome`, if absent, with the whole event. O
 that is the outcome is published; who else would end it (the tracker) publishes the outcome, whoever's it is, since whoever
 claimed it may have died before it did.
 
+An edition of a request (`eventing.editions`) has an outcome of its own, and a step a `published` marker for each: what is
+stored is published once more in the edition that asks for it, and is not done again.
+
 Invariants, whatever dies wherever, with any number of workers at any moment:
   1. Every delivery of a step's event ends in the same stored answers with the same ids; an id has one payload.
   2. Nothing is published that is not stored; nothing is marked published that was not acknowledged by the broker.
@@ -18,7 +21,7 @@ Invariants, whatever dies wherever, with any number of workers at any moment:
      publishes nothing again.
   4. A step with another input than the one it was done with is refused, never answered with somebody else's result.
   5. A join runs with all its parts, never with fewer, and the last part's delivery finds them.
-  6. A request ends once: one of its end events is published, with one payload.
+  6. A request ends once in each of its editions: one of its end events is published, with one payload.
 There are no locks and no leases, so a crash leaves nothing to wait for. What an effect outside of store and broker needs
 beside this is told in `eventing.mail`. tests/chaos goes through every interleaving of these effects.
 """
@@ -33,6 +36,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from eventing.agent import StepKey
+from eventing.editions import edition_of, suffix, within
 from eventing.envelope import Event, from_content, settled, to_content, to_json
 from eventing.errors import StepConflictError, StoreError
 
@@ -58,8 +62,11 @@ class Steps:
     publish: Publish
     ends: frozenset[str] = field(default_factory=frozenset)
 
-    async def perform(self, key: StepKey, digest: str, run: Run) -> str:
+    async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         """Bring a step to its published end; says how: `duplicate`, `adopted` or `done`.
+
+        Args:
+            cause: the event that asks for the step, in whose edition its answers are published.
 
         Raises:
             StepConflictError: the step was done with another input (`digest` differs).
@@ -70,28 +77,28 @@ class Steps:
         if stored is None:
             answers = [settled(answer) for answer in await run()]
             if await self.objects.create(result, _result(digest, answers), "application/json"):
-                await self._publish(key, answers)
+                await self._publish(key, answers, cause)
                 return "done"
             stored = await self._there(result)
         record = _parsed(stored, result)
         _same_input(key, digest, record)
-        if await self.objects.get(f"{key.path()}.published.json") is not None:
+        if await self.objects.get(_published(key, cause)) is not None:
             return "duplicate"
-        await self._publish(key, [from_content(answer) for answer in record["answers"]])
+        await self._publish(key, [from_content(answer) for answer in record["answers"]], cause)
         return "adopted"
 
-    async def _publish(self, key: StepKey, answers: Sequence[Event]) -> None:
+    async def _publish(self, key: StepKey, answers: Sequence[Event], cause: Event | None) -> None:
         """Publish what is stored, then mark it."""
         for answer in answers:
-            await self._send(key.request_id, answer)
-        await self.objects.mark(f"{key.path()}.published.json", f"{key.path()}.result.json")
+            await self.send(key.request_id, within(answer, cause))
+        await self.objects.mark(_published(key, cause), f"{key.path()}.result.json")
 
     async def join(self, key: StepKey, event: Event, digest: str, of: int) -> list[Event] | None:
         """Store a part of a join; all `of` parts in order once they are there, else None.
 
         "Incomplete" is never stored: whoever stores the last part finds all of them, since each stores before it lists.
         """
-        folder = f"requests/{key.request_id}/steps/{key.step}/parts"
+        folder = parts_of(key)
         own = f"{folder}/{key.part:03d}.json"
         if not await self.objects.create(own, json.dumps({"digest": digest, "event": to_content(event)}).encode()):
             _same_input(key, digest, _parsed(await self._there(own), own))
@@ -109,18 +116,19 @@ class Steps:
         answers = [answer for key, content in stored for answer in _parsed(content, key)["answers"][:1]]
         return sorted((from_content(answer) for answer in answers), key=lambda e: (e.get("time"), e.id))
 
-    async def ended(self, request_id: UUID) -> bool:
-        """Whether the request has ended: work on it would be for nothing."""
-        return await self.objects.get(_outcome(request_id)) is not None
+    async def ended(self, request_id: UUID, edition: int = 0) -> bool:
+        """Whether the request's edition has ended: work on it would be for nothing."""
+        return await self.objects.get(_outcome(request_id, edition)) is not None
 
     async def end(self, request_id: UUID, event: Event) -> Event:
-        """The event that ends the request, as it is stored: this one, or the one that claimed the end before it."""
-        if await self.objects.create(_outcome(request_id), to_json(event), "application/json"):
+        """The end of the request's edition as it is stored: this event, or the one that claimed it before."""
+        outcome = _outcome(request_id, edition_of(event))
+        if await self.objects.create(outcome, to_json(event), "application/json"):
             return settled(event)
-        return from_content(_parsed(await self._there(_outcome(request_id)), "outcome"))
+        return from_content(_parsed(await self._there(outcome), "outcome"))
 
-    async def _send(self, request_id: UUID, event: Event) -> None:
-        """Publish an answer; an end only where it is the request's."""
+    async def send(self, request_id: UUID, event: Event) -> None:
+        """Publish what is stored; an end only where it is the edition's."""
         if event.type in self.ends and (await self.end(request_id, event)).id != event.id:
             return
         await self.publish(event)
@@ -136,8 +144,17 @@ def _result(digest: str, answers: Sequence[Event]) -> bytes:
     return b'{"digest": "%s", "answers": [%s]}' % (digest.encode(), b", ".join(map(to_json, answers)))
 
 
-def _outcome(request_id: UUID) -> str:
-    return f"requests/{request_id}/outcome.json"
+def parts_of(key: StepKey) -> str:
+    """The folder of a join's parts."""
+    return f"requests/{key.request_id}/steps/{key.step}/parts{suffix(key.edition)}"
+
+
+def _published(key: StepKey, cause: Event | None) -> str:
+    return f"{key.path()}.published{suffix(edition_of(cause)) if cause else ''}.json"
+
+
+def _outcome(request_id: UUID, edition: int) -> str:
+    return f"requests/{request_id}/outcome{suffix(edition)}.json"
 
 
 def _same_input(key: StepKey, digest: str, record: dict[str, Any]) -> None:

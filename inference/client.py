@@ -66,12 +66,23 @@ class Client:
         self.accounts = Accounts(self.transport)
 
     def for_step(
-        self, *, key: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
+        self,
+        *,
+        key: str,
+        account: str = "",
+        deadline: datetime,
+        budget_tokens: int,
+        time_limit_s: float,
+        traceparent: str | None,
     ) -> StepModel:
-        """The model for one step, whose key every call carries and whose limits no call passes."""
+        """The model for one step, whose key every call carries and whose limits no call passes.
+
+        Args:
+            account: who pays; the request that the key names where it is empty.
+        """
         left = min(time_limit_s * SHARE_OF_STEP, (deadline - self.clock()).total_seconds())
         headers = {
-            "Torpor-Request": key.partition("/")[0],
+            "Torpor-Request": account or key.partition("/")[0],
             "Torpor-Deadline": deadline.isoformat(),
             "Torpor-Budget": str(budget_tokens),
         }

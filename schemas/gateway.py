@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -46,6 +47,51 @@ class TrailEvent(BaseModel):
     source: str
     type: str
     notes: dict[str, Any]
+
+
+class DeadLetter(BaseModel):
+    """An event that nobody could handle."""
+
+    request_id: UUID | None = Field(description="null where the event names none")
+    event: str = Field(description="its type")
+    id: str
+    step: str | None = Field(description="the step that failed, where the letter tells it")
+    agent: str | None
+    part: int | None = None
+    revision: int = 0
+    edition: int = 0
+    reason: str
+    error: str = Field("", description="class of the error, as the agent named it")
+    code: int | None = Field(None, description="the last answer's status; null where there was none")
+    since: datetime = Field(description="when it became a dead letter")
+    attempts: int = Field(description="how often it was tried, by the workflow's delivery settings")
+    steps: int = Field(0, description="steps of the request that are done, and are not done again")
+    tokens: int = Field(0, description="tokens paid for these steps")
+    cost: float = Field(0.0, description="money paid for these steps, where a price is known")
+    currency: str = ""
+    calls: int = Field(0, description="model calls of the failed step that were answered, and are not bought again")
+    redriven: str = Field("", description="as what it was sent again: `edition N`, or `again`; empty until then")
+
+
+class SentEvent(BaseModel):
+    """One event that was sent again, to one agent."""
+
+    event: str
+    id: str
+    agent: str | None = Field(description="the agent that alone takes it; null where any may")
+    part: int | None = None
+
+
+class Redriven(BaseModel):
+    """What was sent again."""
+
+    request_id: UUID
+    edition: int = Field(description="the request's edition that goes on")
+    opened: bool = Field(description="whether that edition is a new one")
+    deadline: datetime | None = Field(description="when it must have ended")
+    parts: list[int] = Field(description="parts that are done anew, since they had been abandoned")
+    letters: int = Field(description="dead letters that are sent again with it")
+    sent: list[SentEvent]
 
 
 class Fault(BaseModel):

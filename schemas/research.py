@@ -220,3 +220,4 @@ class WorkflowState(Contract, event="workflow_state"):
     steps: tuple[StepState, ...] = ()
     reason: str | None = None
     link: str | None = None
+    edition: int = Field(0, ge=0, description="how often it was taken up again after it had ended")

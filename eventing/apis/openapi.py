@@ -74,6 +74,7 @@ def _operation(route: Route, schemas: Doc) -> Doc:
     if route.name == "progress":
         described = "id of the last event that was seen"
         parameters.append({"name": "Last-Event-ID", "in": "header", "description": described, "schema": {"type": "string"}})
+    parameters += [{"name": q.name, "in": "query", "description": q.what, "schema": q.schema} for q in route.query]
     problems = {str(status): {"$ref": f"#/components/responses/problem-{status}"} for status in sorted(route.problems)}
     found: Doc = {"operationId": route.name, "tags": [route.tag], "summary": route.summary}
     if route.note:

@@ -12,15 +12,29 @@ from pydantic import BaseModel
 
 from eventing.workflow import Workflow
 from schemas import Contract, ResearchQuery, WorkflowState, contract_for
-from schemas.gateway import Accepted, ResearchRequest, TrailEvent
+from schemas.gateway import Accepted, DeadLetter, Redriven, ResearchRequest, TrailEvent
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
-_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+UUID = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 # What can be wrong with a body that is taken in; 429: as many requests are open as the models' scheduler takes; 503: the
 # broker or the bucket did not take it, nothing is half done.
 _INTAKE = (400, 409, 413, 422, 429, 503)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parameter that a route takes in its query; none of them is needed."""
+
+    name: str
+    what: str
+    schema: dict[str, Any]
+
+
+_EDITION = Query(
+    "edition", "of the request, where it was taken up again", {"type": "integer", "minimum": 0, "maximum": 9999}
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +55,12 @@ class Route:
     tag: str = "requests"
     headers: tuple[str, ...] = ()  # of a CloudEvent in binary mode, where it can come in no other
     note: str = ""
+    query: tuple[Query, ...] = ()
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What a path of this route matches; `{id}` is a UUID."""
-        return re.compile(self.path.replace(".", r"\.").replace("{id}", f"(?P<id>{_UUID})"))
+        return re.compile(self.path.replace(".", r"\.").replace("{id}", f"(?P<id>{UUID.pattern})"))
 
 
 ROUTES = (
@@ -79,14 +94,22 @@ ROUTES = (
         "answer", "GET", "/research/{id}/answer", "What it ended with: the data of its last event", 200, "the data", JSON,
         dict[str, Any], problems=(404, 503),
     ),
-    Route("report", "GET", "/report/{id}", "The report", 200, "a page", "text/html", problems=(404, 503)),
+    Route(
+        "redrive", "POST", "/research/{id}/redrive", "Send it on from where it failed", 202, "what was sent again", JSON,
+        Redriven, problems=(404, 409, 429, 503),
+        note="Dead letters go to the agent that failed. A request that has failed, or whose parts were abandoned, goes on "
+        "as a new edition, with a deadline and a token budget of its own; nothing that was done is done or paid for again.",
+    ),
+    Route(
+        "report", "GET", "/report/{id}", "The report", 200, "a page", "text/html", problems=(404, 503), query=(_EDITION,),
+    ),
     Route(
         "report_markdown", "GET", "/report/{id}.md", "The report as Markdown", 200, "a text", "text/markdown",
-        problems=(404, 503),
+        problems=(404, 503), query=(_EDITION,),
     ),
     Route(
         "report_json", "GET", "/report/{id}.json", "The report as JSON, with citations and sources", 200, "an object", JSON,
-        dict[str, Any], problems=(404, 503),
+        dict[str, Any], problems=(404, 503), query=(_EDITION,),
     ),
     Route(
         "event", "POST", "/", "Ask by a CloudEvent of the type that opens a request", 202, "taken; where it will be found",
@@ -97,6 +120,14 @@ ROUTES = (
         "intake", "POST", "/intake", "A plain record of the inbox topic, brought by its KafkaSource", 204, "taken",
         body=ResearchRequest, problems=(*_INTAKE, 415), tag="platform",
         headers=("ce-specversion", "ce-id", "ce-source", "ce-type"),
+    ),
+    Route(
+        "dead", "GET", "/dead", "The dead letters: what nobody could handle, and why", 200, "the letters, the oldest first",
+        JSON, list[DeadLetter], problems=(422, 503), tag="platform",
+        query=(
+            Query("agent", "of the agent that failed", {"type": "string"}),
+            Query("request", "of one request", {"type": "string", "format": "uuid"}),
+        ),
     ),
     Route("openapi", "GET", "/openapi.json", "This description", 200, "an OpenAPI 3.1 document", JSON, tag="platform"),
     Route("index", "GET", "/", "The routes, for people", 200, "one line a route", "text/plain", tag="platform"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import click
 
@@ -162,6 +163,34 @@ def trail(request_id: str, as_json: bool) -> None:
 
     found = gateway.call("GET", f"{project.gateway_url(project.config())}/research/{request_id}/trail")
     asking.say(found.decode().strip() if as_json else trails.table(json.loads(found)))
+
+
+@main.command()
+@click.option("--agent", help="Those of one agent.")
+@click.option("--request", type=click.UUID, help="Those of one request.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def dead(agent: str | None, request: UUID | None, as_json: bool) -> None:
+    """Show the dead letters: what nobody could handle, why, and what was paid already."""
+    from eventing.cli import dead
+
+    dead.show(project.gateway_url(project.config()), agent, str(request) if request else None, as_json)
+
+
+@main.command()
+@click.argument("request_id", type=click.UUID, required=False)
+@click.option("--all", "every", is_flag=True, help="Every request whose dead letters wait.")
+@click.option("--agent", help="Every request that waits because this agent failed.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def redrive(request_id: UUID | None, every: bool, agent: str | None, yes: bool) -> None:
+    """Send a request on from where it failed: nothing that was done is done or paid for again.
+
+    Dead letters go to the agent that failed. A request that has failed, or of which parts were abandoned, goes on as a new
+    edition, with a deadline, a token budget and a mail of its own.
+    """
+    from eventing.cli import dead
+
+    url = project.gateway_url(project.config())
+    dead.redrive(url, str(request_id) if request_id else None, agent, every, yes)
 
 
 @main.command()

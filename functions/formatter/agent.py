@@ -1,6 +1,7 @@
 """Writes the report into the bucket, as a page, as Markdown and as JSON, and says where people find it."""
 
 from eventing import Context, agent
+from eventing.editions import suffix
 from functions.formatter.findings import arranged
 from functions.formatter.page import rendered
 from functions.formatter.texts import as_json, markdown
@@ -17,9 +18,13 @@ async def handle(result: ResearchResult, ctx: Context) -> ResearchComplete:
         "json": (as_json(findings), "application/json"),
         "html": (rendered(findings), "text/html"),
     }
+    folder = f"pages/{result.request_id}"
     for ending, (text, kind) in forms.items():
-        await ctx.bucket.create(f"pages/{result.request_id}/report.{ending}", text.encode(), f"{kind}; charset=utf-8")
-    metadata = {**result.metadata.model_dump(), "link": f"{ctx.public_url}/report/{result.request_id}"}
+        await ctx.bucket.create(
+            f"{folder}/report{suffix(ctx.key.edition)}.{ending}", text.encode(), f"{kind}; charset=utf-8"
+        )
+    edition = f"?edition={ctx.key.edition}" if ctx.key.edition else ""
+    metadata = {**result.metadata.model_dump(), "link": f"{ctx.public_url}/report/{result.request_id}{edition}"}
     return ResearchComplete(
         request_id=result.request_id,
         topic=result.topic,

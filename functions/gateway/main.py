@@ -20,7 +20,7 @@ from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
-from functions.gateway import admission, opening, reading, streaming
+from functions.gateway import admission, opening, reading, redriving, streaming
 
 BODY_BYTES = 256 * 1024
 
@@ -154,19 +154,35 @@ async def _progress(request: Request, request_id: str) -> Response:
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-async def _report(_: Request, request_id: str) -> Response:
-    page = await reading.report(UUID(request_id), "html", _runtime())
+async def _report(request: Request, request_id: str) -> Response:
+    page = await reading.report(UUID(request_id), "html", _edition(request), _runtime())
     return Response(page, media_type="text/html", headers=reading.page_headers(page))
 
 
-async def _report_markdown(_: Request, request_id: str) -> Response:
-    text = await reading.report(UUID(request_id), "md", _runtime())
+async def _report_markdown(request: Request, request_id: str) -> Response:
+    text = await reading.report(UUID(request_id), "md", _edition(request), _runtime())
     return Response(text, media_type="text/markdown", headers={"X-Content-Type-Options": "nosniff"})
 
 
-async def _report_json(_: Request, request_id: str) -> Response:
-    data = await reading.report(UUID(request_id), "json", _runtime())
+async def _report_json(request: Request, request_id: str) -> Response:
+    data = await reading.report(UUID(request_id), "json", _edition(request), _runtime())
     return Response(data, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _edition(request: Request) -> str:
+    return request.query_params.get("edition", "0")
+
+
+async def _redrive(_: Request, request_id: str) -> Response:
+    told = await redriving.redrive(UUID(request_id), _runtime(), _desk())
+    return Response(told.model_dump_json() + "\n", 202, media_type="application/json")
+
+
+async def _dead(request: Request, _: str) -> Response:
+    asked = request.query_params
+    letters = await redriving.letters(_runtime(), asked.get("agent"), asked.get("request"))
+    body = ", ".join(letter.model_dump_json() for letter in letters)
+    return Response(f"[{body}]\n", media_type="application/json")
 
 
 def _routes() -> tuple[routes.Route, ...]:
@@ -199,6 +215,8 @@ _HANDLERS = {
     "report": _report,
     "report_markdown": _report_markdown,
     "report_json": _report_json,
+    "redrive": _redrive,
+    "dead": _dead,
     "openapi": _openapi,
     "index": _index,
 }

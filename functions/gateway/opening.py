@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from eventing.editions import edition_of
 from eventing.errors import EventingError
 from eventing.runtime import Runtime
 from functions.gateway import reading
@@ -48,7 +49,7 @@ async def answer(request_id: UUID, runtime: Runtime) -> dict[str, Any]:
         NoAnswerError: when it has not ended, or nothing of its end is stored.
     """
     events = [e for e in await reading.trail(request_id, runtime) if e.type in runtime.workflow.ends]
-    for event in sorted(events, key=lambda e: runtime.workflow.ends.index(e.type)):
+    for event in sorted(events, key=lambda e: (-edition_of(e), runtime.workflow.ends.index(e.type))):
         step = event.source.rpartition("/")[2]
         folder = f"requests/{request_id}/steps"
         for key in await runtime.store.keys(folder):

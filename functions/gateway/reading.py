@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
+from eventing.editions import suffix
 from eventing.envelope import Event, from_json
 from eventing.errors import EventingError
 from eventing.runtime import Runtime
@@ -12,6 +13,7 @@ from eventing.state import fold, overdue
 from functions.policy import policy
 from schemas import WorkflowState
 
+_EDITION = re.compile(r"[0-9]{1,4}")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -40,13 +42,16 @@ async def state(request_id: UUID, runtime: Runtime) -> WorkflowState:
     return overdue(fold(request_id, await trail(request_id, runtime), runtime.workflow), runtime.clock())
 
 
-async def report(request_id: UUID, form: str, runtime: Runtime) -> bytes:
-    """The report as `html`, `md` or `json`.
+async def report(request_id: UUID, form: str, edition: str, runtime: Runtime) -> bytes:
+    """The report of an edition (0 for the first) as `html`, `md` or `json`.
 
     Raises:
         UnknownRequestError: when there is none (yet).
     """
-    stored = await runtime.store.get(f"pages/{request_id}/report.{form}")
+    number = int(edition) if _EDITION.fullmatch(edition) else None
+    stored = None
+    if number is not None:
+        stored = await runtime.store.get(f"pages/{request_id}/report{suffix(number)}.{form}")
     if stored is None:
         raise UnknownRequestError(
             f"there is no report of request {request_id} (yet); GET /research/{request_id} says where it stands"

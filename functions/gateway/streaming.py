@@ -16,9 +16,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
+from eventing.editions import account, edition_of, newest
 from eventing.envelope import Event
 from eventing.runtime import Runtime
-from eventing.state import fold, is_dead_letter, notes, overdue
+from eventing.state import death_of, fold, notes, overdue
 from eventing.workflow import Workflow
 from functions.accounts import Desk
 from functions.gateway import reading
@@ -37,9 +38,9 @@ _CALL = re.compile(r"[^/]+/(?P<step>[^/#]+)/(?P<part>-|\d{1,9})\.(?P<revision>\d
 class Position:
     """What was sent to a client: the progress events, and how much of the models' words."""
 
-    def __init__(self, request_id: UUID, last: str | None) -> None:
+    def __init__(self, request: str, last: str | None) -> None:
         """Of a client that comes back with a Last-Event-ID; with none, or none of ours, it is a beginning."""
-        self._request = _hash(str(request_id))
+        self._request = _hash(request)
         self._sent: dict[str, None] = {}
         self.cursor = ""
         if last and (found := _POSITION.fullmatch(last)) and is_cursor(found[2]):
@@ -52,7 +53,7 @@ class Position:
 
     def new(self, event: Event) -> bool:
         """Whether an event was not sent yet; it counts as sent from now on."""
-        name = _hash(f"{event.source}\n{event.id}\n{is_dead_letter(event)}")
+        name = _hash(f"{event.source}\n{event.id}\n{death_of(event)}")
         known = name in self._sent
         self._sent[name] = None
         return not known
@@ -70,7 +71,10 @@ async def progress(request_id: UUID, runtime: Runtime, desk: Desk, last: str | N
         last: the Last-Event-ID of a client that comes back.
     """
     clock = asyncio.get_running_loop().time
-    stream, until, heard = _Stream(request_id, runtime, desk, last), clock() + lasts_s, clock()
+    until, heard = clock() + lasts_s, clock()
+    # A request that goes on as another edition has another account, and is told from its beginning.
+    opened = newest(await reading.trail(request_id, runtime))
+    stream = _Stream(account(request_id, edition_of(opened) if opened else 0), runtime, desk, last)
     yield f"retry: {RETRY_MS}\n\n"
     while True:
         events = await reading.trail(request_id, runtime)
@@ -93,9 +97,9 @@ async def progress(request_id: UUID, runtime: Runtime, desk: Desk, last: str | N
 class _Stream:
     """What is sent to one client."""
 
-    def __init__(self, request_id: UUID, runtime: Runtime, desk: Desk, last: str | None) -> None:
-        self._request_id, self._workflow, self._desk = str(request_id), runtime.workflow, desk
-        self._position, self._ask_at = Position(request_id, last), 0.0
+    def __init__(self, request: str, runtime: Runtime, desk: Desk, last: str | None) -> None:
+        self._account, self._workflow, self._desk = request, runtime.workflow, desk
+        self._position, self._ask_at = Position(request, last), 0.0
 
     def progress(self, events: list[Event]) -> Iterator[str]:
         for event in events:
@@ -107,7 +111,7 @@ class _Stream:
         clock = asyncio.get_running_loop().time
         if clock() < self._ask_at:
             return []
-        found = await self._desk.said(self._request_id, self._position.cursor)
+        found = await self._desk.said(self._account, self._position.cursor)
         if found is None:
             self._ask_at = clock() + ASK_AGAIN_S
             return []

@@ -9,7 +9,7 @@ from schemas import ResearchComplete, ResearchFailed
 
 @agent("notifier")
 async def handle(event: ResearchComplete | ResearchFailed, ctx: Context) -> None:
-    """One mail a request; without an address there is nothing to do."""
+    """One mail an edition of a request; without an address there is nothing to do."""
     if not event.metadata.email:
         return
 
@@ -17,4 +17,4 @@ async def handle(event: ResearchComplete | ResearchFailed, ctx: Context) -> None
         return ctx.clock().isoformat()
 
     written = datetime.fromisoformat(await ctx.once("date", now))
-    await ctx.mail.send(letter(event, event.metadata.email, written))
+    await ctx.mail.send(letter(event, event.metadata.email, written, ctx.key.edition))

@@ -12,6 +12,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 
+from eventing.editions import account
 from functions.prose import clipped, plain
 from schemas import ResearchComplete, ResearchFailed
 
@@ -47,13 +48,13 @@ class UnwritableError(Exception):
     status = 422
 
 
-def letter(event: ResearchComplete | ResearchFailed, address: str, written: datetime) -> EmailMessage:
-    """The mail about a request; the same for the same event and time."""
+def letter(event: ResearchComplete | ResearchFailed, address: str, written: datetime, edition: int = 0) -> EmailMessage:
+    """The mail about an edition of a request; the same for the same event and time."""
     said = _complete(event) if isinstance(event, ResearchComplete) else _failed(event)
     message = EmailMessage()
     _address(message, address)
     message["Subject"] = f"{said.kicker}: {said.topic}"
-    message["Message-ID"] = f"<{event.request_id}@torpor>"
+    message["Message-ID"] = f"<{account(event.request_id, edition)}@torpor>"
     message["Date"] = format_datetime(written)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(_text(said), cte="quoted-printable")

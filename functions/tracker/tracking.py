@@ -4,14 +4,15 @@ close its account when it has."""
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
-from urllib.parse import unquote
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from eventing import ids, telemetry
 from eventing.adapter import STEP_FAILED
+from eventing.deadletters import told
+from eventing.editions import account, attribute, edition_of, newest, suffix
 from eventing.envelope import Event, parsed
 from eventing.errors import EventingError
 from eventing.publishing import resolved
@@ -36,21 +37,25 @@ class Tracker:
         """Note one event, or on a tick end what is overdue; says what it did."""
         if event.type == TICK:
             return f"expired {await self.expire()}"
+        as_it_came = event
         with contextlib.suppress(EventingError):  # what cannot be had is noted without its data
             event = await resolved(event, self._runtime.store)
         request_id = event.request_id() or _named_in(event)
+        if is_dead_letter(event):
+            await self._runtime.dead_letters.keep(request_id, as_it_came, self._runtime.clock())
         if request_id is None:
             return "no request"
         new = await self._journal.record(request_id, event)
         events = await self._journal.events(request_id)
         state = fold(request_id, events, self._runtime.workflow)
-        if is_dead_letter(event) and state.status == "running" and not self._harmless(event, events):
+        deadly = is_dead_letter(event) and edition_of(event) == state.edition and not self._harmless(event, events)
+        if deadly and state.status == "running":
             await self.end(request_id, events, told(event))
         elif state.status == "running":
             await self._watch(request_id, events)
         await self._publish(request_id, state)
         if self._desk and event.type in self._runtime.workflow.ends and state.status != "running":
-            await self._desk.close(str(request_id))
+            await self._desk.close(account(request_id, state.edition))
         return "done" if new else "duplicate"
 
     def _harmless(self, dead: Event, events: list[Event]) -> bool:
@@ -70,9 +75,12 @@ class Tracker:
                 break
             request_id = UUID(name)
             events = await self._journal.events(request_id)
-            if fold(request_id, events, self._runtime.workflow).status == "running":
+            state = fold(request_id, events, self._runtime.workflow)
+            # A later edition has a later deadline, and its own entry here.
+            later = state.edition and state.deadline and datetime.fromisoformat(state.deadline) > now
+            if state.status == "running" and not later:
                 passed = f"the deadline {datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC has passed"
-                await self.end(request_id, events, passed + _hindered(events))
+                await self.end(request_id, events, passed + _hindered(events, state.edition))
                 count += 1
             await self._runtime.store.delete(key)
         return count
@@ -95,14 +103,15 @@ class Tracker:
                 "metadata": _metadata(opening.get("metadata")),
             }
         )
-        event = self._event(failed, ids.named_id(request_id, kind))
+        opened = newest(events)
+        edition = edition_of(opened) if opened else 0
+        event = self._event(failed, ids.named_id(request_id, f"{kind}{suffix(edition)}")).having(edition=attribute(edition))
         await self._runtime.publisher.publish(await self._runtime.steps.end(request_id, event))
 
     async def _watch(self, request_id: UUID, events: list[Event]) -> None:
         latest = self._runtime.clock() + self._runtime.workflow.deadline
         deadline = min(deadline_of(events, self._runtime.workflow) or latest, latest)
-        moment = deadline.astimezone(UTC).replace(microsecond=0).isoformat()
-        await self._runtime.store.create(f"deadlines/{moment}/{request_id}", b"")
+        await self._runtime.watch(request_id, deadline)
 
     async def _publish(self, request_id: UUID, state: WorkflowState) -> None:
         data = state.model_dump_json()
@@ -126,17 +135,9 @@ class Tracker:
         return Event(attributes, data.model_dump_json().encode())
 
 
-def told(dead: Event) -> str:
-    """A dead letter in one sentence: which step failed, and why."""
-    step = dead.get("failedstep") or dead.get("knativeerrordest") or "a step"
-    reason = unquote(dead.get("reason")) or f"HTTP {dead.get('knativeerrorcode')}"
-    tried = "" if dead.get("knativeerrorcode").startswith("4") else " after all its retries"
-    return f"{step} could not handle {dead.type}{tried}: {reason}"
-
-
-def _hindered(events: list[Event]) -> str:
-    """What kept a request from its end, where a step told that it failed."""
-    told = [event for event in events if event.type == STEP_FAILED]
+def _hindered(events: list[Event], edition: int) -> str:
+    """What kept a request from its end, where a step of its edition told that it failed."""
+    told = [event for event in events if event.type == STEP_FAILED and edition_of(event) == edition]
     return (
         f"; the last failure was in {told[-1].source.removeprefix('/agents/')}: {notes(told[-1])['reason']}" if told else ""
     )

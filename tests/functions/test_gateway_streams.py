@@ -253,7 +253,7 @@ async def test_whatever_a_model_says_stays_within_its_json(world: World, server:
 @pytest.mark.parametrize("last", ["x", "~", "é~1", "AAAAAA~1", "AAAAA~", "0" * 50_000, "{tag}~1..2", "{tag}~99999999999"])
 async def test_a_last_event_id_that_is_none_of_ours_begins_from_the_beginning(world: World, last: str):
     await world.happened("research_complete", 2, "/agents/formatter/format")
-    browser = Browser(last=last.replace("{tag}", str(streaming.Position(REQUEST, None))[:6]))
+    browser = Browser(last=last.replace("{tag}", str(streaming.Position(str(REQUEST), None))[:6]))
     async with world.gateway() as base:
         await browser.look(base)
     assert browser.seen == ["research_requests-0", "research_complete-2"]
