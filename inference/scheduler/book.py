@@ -107,11 +107,19 @@ class Book:
             call = self.calls[record["k"]] = KnownCall(record["k"], record["r"], record["g"])
             self.request(record["r"]).calls[call.key] = call
             self.keys += 1
-        elif call.begun:
-            call.prompt_tokens += record["p"]
+        else:
+            call.prompt_tokens += record["p"] if call.begun else 0
+            self._charge(call, record["r"])
         call.server, call.begun, call.resumed = record["s"], True, call.begun
         call.starts += 1
         self.starts += 1
+
+    def _charge(self, call: KnownCall, request: str) -> None:
+        """Whoever begins a call again pays for it: the account of its request may be closed before a later edition's is."""
+        if call.request != request:
+            self.request(call.request).calls.pop(call.key, None)
+            call.request = request
+            self.request(request).calls[call.key] = call
 
     def _back(self, record: Mapping[str, Any]) -> None:
         call = self.calls[record["k"]]

@@ -18,6 +18,7 @@ _OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing o
 BOUNDS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS = 1000
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_EDITION = re.compile(r"~[0-9]{1,4}\Z")  # a later edition of a request has an account of its own
 MOST_TOKENS = 10_000_000  # that a call may ask for
 MOST_ANSWERS = 128
 DEEPEST = 150  # levels of lists and objects
@@ -118,16 +119,16 @@ def _meant(given: Any) -> Any:
 
 
 def _named(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The key of a call and its request, which the key begins with."""
+    """The key of a call, and the account that pays: of the request that the key begins with, or of an edition of it."""
     key, request = _text(headers, "Torpor-Call"), _text(headers, "Torpor-Request")
     if key is None:
         return None, request
     first = key.partition("/")[0]
-    if not first or (request or first) != first:
+    if not first or _EDITION.sub("", request or first) != _EDITION.sub("", first):
         raise BadCallError(
             f"the header Torpor-Call must begin with the call's request, like {request or 'ID'}/step#1.0, got {key[:80]!r}"
         )
-    return key, first
+    return key, request or first
 
 
 def _text(headers: Mapping[str, str], name: str) -> str | None:
