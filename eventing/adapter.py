@@ -213,6 +213,7 @@ class _Run:
             clock=self.runtime.clock,
             remember=self._remember,
             done=self._done,
+            web=self.runtime.web,
         )
 
     async def _done(self) -> Sequence[StepState]:

@@ -91,6 +91,31 @@ class Bucket(Protocol):
     async def keys(self, prefix: str) -> list[str]: ...
 
 
+class Fetched(Protocol):
+    """What a URL answered with, after redirects."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def media_type(self) -> str: ...
+
+
+class Fetcher(Protocol):
+    """The web as an agent sees it; what cannot be had is an `eventing.web.FetchError`."""
+
+    async def get(self, url: str, *, apart_s: float = 0.0) -> Fetched:
+        """What an API answers, at most one request every `apart_s` seconds."""
+        ...
+
+    async def page(self, url: str) -> Fetched:
+        """What a page holds, where its host lets programs read it."""
+        ...
+
+
 class Mailer(Protocol):
     async def send(self, message: EmailMessage) -> bool:
         """Send a mail at most once per step; whether this call sent it."""
@@ -112,6 +137,7 @@ class Context:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
     remember: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = None
     done: Callable[[], Awaitable[Sequence[StepState]]] | None = None
+    web: Fetcher | None = None
 
     async def steps(self) -> Sequence[StepState]:
         """Every step of the request that is done, with what it cost; complete for a step that joins all parts."""

@@ -11,6 +11,7 @@ EventingError
     PublishError           503
   AgentError               500  the agent failed; the broker delivers it again
     WrongAnswerError       422  the agent answered with what its step may not answer
+  FetchError                    something of the web could not be had (said in reports, never over HTTP)
   WorkflowError                 the workflow file cannot work (never over HTTP)
   ConfigurationError            the environment lacks or contradicts something
 """

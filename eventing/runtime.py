@@ -18,6 +18,7 @@ from eventing.publishing import Publisher
 from eventing.state import Journal
 from eventing.step import Steps
 from eventing.store import Store
+from eventing.web import FetchError, Web, origin
 
 
 def now() -> datetime:
@@ -93,6 +94,16 @@ class Runtime:
         """What agents may read: TORPOR_SETTING_SOURCES=x is {"sources": "x"}."""
         prefix = "TORPOR_SETTING_"
         return {name.removeprefix(prefix).lower(): value for name, value in self.environ.items() if name.startswith(prefix)}
+
+    @cached_property
+    def web(self) -> Web:
+        """The web for agents; the origins of settings that end in `_url` may be private, no others."""
+        urls = {name: value for name, value in self.settings.items() if name.endswith("_url") and value}
+        try:
+            trusted = frozenset(origin(value) for value in urls.values())
+        except FetchError as error:
+            raise ConfigurationError(f"a setting TORPOR_SETTING_..._URL holds {error}: {urls}") from error
+        return Web(self.settings.get("web_contact", ""), trusted)
 
     def mailer(self, key: StepKey) -> Mailer:
         """The mailer of one step; without TORPOR_SMTP one that refuses."""

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
-from eventing.agent import Context, Model, StepKey
+from eventing.agent import Context, Fetcher, Model, StepKey
 from eventing.envelope import Event
 from eventing.store import Store
 from schemas import StepState
@@ -63,6 +63,7 @@ def context(
     settings: Mapping[str, str] | None = None,
     request_id: UUID = REQUEST,
     steps: Sequence[StepState] = (),
+    web: Fetcher | None = None,
 ) -> Context:
     """A context for calling an agent in a test; the clock stands still, `once` remembers in memory."""
     remembered: dict[str, Any] = {}
@@ -87,4 +88,5 @@ def context(
         clock=lambda: now,
         remember=remember,
         done=done,
+        web=web,
     )

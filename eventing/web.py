@@ -1,0 +1,287 @@
+"""Fetching from the web for agents: public addresses only, within limits, and no faster than hosts wish.
+
+A name is resolved once, each of its addresses is checked, and the connection goes to a checked address: a name that
+resolves otherwise a moment later changes nothing. Redirects are followed by the same rules. What is `trusted` are the
+origins that whoever runs the platform wrote into its settings; these alone may be private. No request can add to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from eventing.errors import EventingError
+
+if TYPE_CHECKING:
+    from urllib.robotparser import RobotFileParser
+
+LARGEST = 8_000_000  # bytes of an answer, unpacked
+SECONDS = 20.0  # that one answer may take in all
+CONNECT_S = 5.0
+REDIRECTS = 5
+APART_S = 1.0  # between two requests to a host
+LONGEST_REST_S = 300.0  # that a host's Retry-After is heeded
+MOST_ROBOTS = 500_000  # bytes of a robots.txt that are read
+_PORTS = {"http": 80, "https": 443}
+_MOVED = (301, 302, 303, 307, 308)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class FetchError(EventingError):
+    """Something could not be fetched; the message says why, for whoever reads the report."""
+
+    def __init__(self, why: str, answered: int = 0) -> None:
+        super().__init__(why)
+        self.answered = answered  # the HTTP status, where there was one
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a URL answered with, after redirects."""
+
+    url: str
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class _Raw:
+    status: int
+    headers: Any
+    data: bytes
+
+
+@dataclass
+class Web:
+    """A polite client: one request at a time to a host, `apart_s` between them; `contact` says whom to write to."""
+
+    contact: str
+    trusted: frozenset[str] = frozenset()  # origins such as http://searxng:8080
+    apart_s: float = APART_S
+    seconds: float = SECONDS
+    largest: int = LARGEST
+    resolve: Callable[[str, int], list[str]] = field(default=lambda host, port: _resolved(host, port))
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
+    _next: dict[str, float] = field(default_factory=dict, init=False)
+    _resting: dict[str, float] = field(default_factory=dict, init=False)
+    _robots: dict[str, RobotFileParser | None] = field(default_factory=dict, init=False)
+
+    @property
+    def agent(self) -> str:
+        return f"torpor/0.1 (research assistant; +{self.contact})"
+
+    async def get(self, url: str, *, apart_s: float = 0.0) -> Answer:
+        """What an API answers; its terms stand in its documentation, not in robots.txt.
+
+        Raises:
+            FetchError: saying why there is no answer.
+        """
+        return await self._followed(url, apart_s, robots=False)
+
+    async def page(self, url: str) -> Answer:
+        """What a page holds, where its host's robots.txt lets it be read.
+
+        Raises:
+            FetchError: saying why it was not read.
+        """
+        return await self._followed(url, 0.0, robots=True)
+
+    async def _followed(self, url: str, apart_s: float, robots: bool) -> Answer:
+        seen = {url}
+        for _ in range(REDIRECTS + 1):
+            if robots and not await self._permitted(url):
+                raise FetchError("its robots.txt asks programs not to read it")
+            raw = await self._in_turn(url, apart_s)
+            if raw.status not in _MOVED:
+                return Answer(url, raw.data, _media_type(raw))
+            onward = urljoin(url, raw.headers.get("location") or "")
+            if onward in seen:
+                raise FetchError("it redirects in a circle")
+            if url.startswith("https:") and not onward.startswith("https:"):
+                raise FetchError("it redirects from https to something less safe")
+            seen.add(onward)
+            url = onward
+        raise FetchError(f"it redirects more than {REDIRECTS} times")
+
+    async def _in_turn(self, url: str, apart_s: float, largest: int | None = None) -> _Raw:
+        """The answer to one request, made when it is its host's turn."""
+        origin, host, port = _parts(url)
+        if not self.contact:
+            raise FetchError("not asked: no contact is set (TORPOR_SETTING_WEB_CONTACT), and hosts want to know one")
+        async with self._turns.setdefault(origin, asyncio.Lock()):
+            self._awake(origin)
+            await asyncio.sleep(max(0.0, self._next.get(origin, 0.0) - time.monotonic()))
+            try:
+                raw = await asyncio.to_thread(self._asked, url, origin, host, port, largest or self.largest)
+            finally:
+                self._next[origin] = time.monotonic() + max(apart_s, self.apart_s)
+            if raw.status in (429, 503):
+                self._resting[origin] = time.monotonic() + _rest(raw)
+            if raw.status >= 400:
+                raise FetchError(_refusal(raw.status), raw.status)
+            return raw
+
+    def _awake(self, origin: str) -> None:
+        left = self._resting.get(origin, 0.0) - time.monotonic()
+        if left > 0:
+            raise FetchError(f"not asked: it wants to be left alone for another {left:.0f} s")
+
+    async def _permitted(self, url: str) -> bool:
+        """Whether robots.txt permits it (RFC 9309: none at all permits, one that cannot be had forbids)."""
+        from urllib.robotparser import RobotFileParser
+
+        origin, _, _ = _parts(url)
+        if origin not in self._robots:
+            rules: RobotFileParser | None = RobotFileParser()
+            try:
+                raw = await self._in_turn(f"{origin}/robots.txt", 0.0, MOST_ROBOTS)
+                moved = raw.status in _MOVED
+                told = (await self.get(urljoin(origin, raw.headers.get("location") or ""))).data if moved else raw.data
+                rules.parse(told.decode("utf-8", "replace").splitlines())  # type: ignore[union-attr]
+            except FetchError as error:
+                if not 400 <= error.answered < 500 or error.answered == 429:
+                    raise FetchError(f"its robots.txt cannot be had: {error}") from error
+                rules = None
+            self._robots[origin] = rules
+        found = self._robots[origin]
+        return found is None or found.can_fetch("torpor", url)
+
+    def _asked(self, url: str, origin: str, host: str, port: int, largest: int) -> _Raw:
+        """One request to a checked address; whatever goes wrong is said in words."""
+        from http.client import HTTPException
+
+        from urllib3.exceptions import HTTPError
+
+        try:
+            address = self._checked(origin, host, port)[0]
+            return self._exchanged(url, address, host, port, largest)
+        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+            raise FetchError(f"it cannot be reached ({type(error).__name__})") from error
+
+    def _checked(self, origin: str, host: str, port: int) -> list[str]:
+        try:
+            found = self.resolve(host, port)
+        except OSError as error:
+            raise FetchError(f"the name {host} is not known") from error
+        if origin not in self.trusted and (not found or not all(map(public, found))):
+            raise FetchError(f"{host} is not on the public internet; such addresses are not asked")
+        return found
+
+    def _exchanged(self, url: str, address: str, host: str, port: int, largest: int) -> _Raw:
+        import ssl
+
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        connection = (
+            HTTPSConnection(
+                address, port, timeout=CONNECT_S, ssl_context=ssl.create_default_context(),
+                server_hostname=host, assert_hostname=host,
+            )
+            if secure
+            else HTTPConnection(address, port, timeout=CONNECT_S)
+        )  # fmt: skip
+        over = threading.Event()
+
+        def cut() -> None:
+            over.set()
+            with suppress(OSError, AttributeError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+        watch = threading.Timer(self.seconds, cut)
+        watch.daemon = True
+        watch.start()
+        headers = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": self.agent, "Accept-Encoding": "gzip"}
+        try:
+            connection.connect()
+            connection.sock.settimeout(self.seconds)
+            connection.request(
+                "GET",
+                f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
+                headers=headers,
+                preload_content=False,
+            )
+            response = connection.getresponse()
+            data = b""
+            while chunk := response.read1(65_536):
+                data += chunk
+                if len(data) > largest:
+                    raise FetchError(f"more than {largest / 1e6:.1f} MB; so much is not read")
+            if over.is_set():
+                raise FetchError(f"it took longer than {self.seconds:g} s")
+            return _Raw(response.status, response.headers, data)
+        except FetchError:
+            raise
+        except Exception as error:
+            if over.is_set():
+                raise FetchError(f"it took longer than {self.seconds:g} s") from error
+            raise
+        finally:
+            watch.cancel()
+            connection.close()
+
+
+def public(address: str) -> bool:
+    """Whether an address is one of the public internet, also where it carries another inside."""
+    found: Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if inner is None and found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return found.is_global and not found.is_multicast
+
+
+def _resolved(host: str, port: int) -> list[str]:
+    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+def _parts(url: str) -> tuple[str, str, int]:
+    """Origin, host and port of a URL.
+
+    Raises:
+        FetchError: it is none that is fetched.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        raise FetchError("no URL") from None
+    if parts.scheme not in _PORTS or not host or parts.username is not None or any(c.isspace() for c in url):
+        raise FetchError("no http or https URL without a password in it")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}", host, port
+
+
+def origin(url: str) -> str:
+    """A URL's scheme, host and port, as `trusted` names them.
+
+    Raises:
+        FetchError: it is no http or https URL.
+    """
+    return _parts(url)[0]
+
+
+def _media_type(raw: _Raw) -> str:
+    return str(raw.headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+def _rest(raw: _Raw) -> float:
+    told = str(raw.headers.get("retry-after") or "")
+    return min(LONGEST_REST_S, float(told)) if told.isdigit() else 60.0
+
+
+def _refusal(status: int) -> str:
+    why = {429: " (too many requests)", 401: " (it wants a key)", 403: " (not allowed)", 404: " (not there)"}
+    return f"it answered {status}{why.get(status, '')}"
