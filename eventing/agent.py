@@ -90,6 +90,10 @@ class Bucket(Protocol):
 
     async def keys(self, prefix: str) -> list[str]: ...
 
+    async def delete(self, key: str) -> None:
+        """Remove an object of an index; results, events and markers are never removed."""
+        ...
+
 
 class Fetched(Protocol):
     """What a URL answered with, after redirects."""

@@ -97,13 +97,15 @@ class Runtime:
 
     @cached_property
     def web(self) -> Web:
-        """The web for agents; the origins of settings that end in `_url` may be private, no others."""
+        """The web for agents; private may be only the origins of settings that end in `_url`, and those of `web_inner`."""
         urls = {name: value for name, value in self.settings.items() if name.endswith("_url") and value}
         try:
-            trusted = frozenset(origin(value) for value in urls.values())
+            trusted = frozenset(map(origin, urls.values()))
+            inner = frozenset(map(origin, self.settings.get("web_inner", "").split()))
         except FetchError as error:
-            raise ConfigurationError(f"a setting TORPOR_SETTING_..._URL holds {error}: {urls}") from error
-        return Web(self.settings.get("web_contact", ""), trusted)
+            told = urls | {"web_inner": self.settings.get("web_inner", "")}
+            raise ConfigurationError(f"a setting TORPOR_SETTING_..._URL or WEB_INNER holds {error}: {told}") from error
+        return Web(self.settings.get("web_contact", ""), trusted, inner)
 
     def mailer(self, key: StepKey) -> Mailer:
         """The mailer of one step; without TORPOR_SMTP one that refuses."""

@@ -1,8 +1,9 @@
 """Fetching from the web for agents: public addresses only, within limits, and no faster than hosts wish.
 
 A name is resolved once, each of its addresses is checked, and the connection goes to a checked address: a name that
-resolves otherwise a moment later changes nothing. Redirects are followed by the same rules. What is `trusted` are the
-origins that whoever runs the platform wrote into its settings; these alone may be private. No request can add to them.
+resolves otherwise a moment later changes nothing. Redirects are followed by the same rules. Private may be only what
+whoever runs the platform set: an API at a `trusted` origin, asked there and not by a redirect or a link, and pages of
+`inner` origins. No request and no page can add to them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Web:
     """A polite client: one request at a time to a host, `apart_s` between them; `contact` says whom to write to."""
 
     contact: str
-    trusted: frozenset[str] = frozenset()  # origins such as http://searxng:8080
+    trusted: frozenset[str] = frozenset()  # origins of APIs, such as http://searxng:8080
+    inner: frozenset[str] = frozenset()  # origins of pages
     apart_s: float = APART_S
     seconds: float = SECONDS
     largest: int = LARGEST
@@ -85,7 +87,7 @@ class Web:
         Raises:
             FetchError: saying why there is no answer.
         """
-        return await self._followed(url, apart_s, robots=False)
+        return await self._followed(url, apart_s, self.trusted & {origin(url)}, robots=False)
 
     async def page(self, url: str) -> Answer:
         """What a page holds, where its host's robots.txt lets it be read.
@@ -93,14 +95,14 @@ class Web:
         Raises:
             FetchError: saying why it was not read.
         """
-        return await self._followed(url, 0.0, robots=True)
+        return await self._followed(url, 0.0, self.inner, robots=True)
 
-    async def _followed(self, url: str, apart_s: float, robots: bool) -> Answer:
+    async def _followed(self, url: str, apart_s: float, private: frozenset[str], *, robots: bool) -> Answer:
         seen = {url}
         for _ in range(REDIRECTS + 1):
             if robots and not await self._permitted(url):
                 raise FetchError("its robots.txt asks programs not to read it")
-            raw = await self._in_turn(url, apart_s)
+            raw = await self._in_turn(url, apart_s, private)
             if raw.status not in _MOVED:
                 return Answer(url, raw.data, _media_type(raw))
             onward = urljoin(url, raw.headers.get("location") or "")
@@ -112,7 +114,7 @@ class Web:
             url = onward
         raise FetchError(f"it redirects more than {REDIRECTS} times")
 
-    async def _in_turn(self, url: str, apart_s: float, largest: int | None = None) -> _Raw:
+    async def _in_turn(self, url: str, apart_s: float, private: frozenset[str], largest: int | None = None) -> _Raw:
         """The answer to one request, made when it is its host's turn."""
         origin, host, port = _parts(url)
         if not self.contact:
@@ -121,7 +123,7 @@ class Web:
             self._awake(origin)
             await asyncio.sleep(max(0.0, self._next.get(origin, 0.0) - time.monotonic()))
             try:
-                raw = await asyncio.to_thread(self._asked, url, origin, host, port, largest or self.largest)
+                raw = await asyncio.to_thread(self._asked, url, origin in private, host, port, largest or self.largest)
             finally:
                 self._next[origin] = time.monotonic() + max(apart_s, self.apart_s)
             if raw.status in (429, 503):
@@ -143,9 +145,10 @@ class Web:
         if origin not in self._robots:
             rules: RobotFileParser | None = RobotFileParser()
             try:
-                raw = await self._in_turn(f"{origin}/robots.txt", 0.0, MOST_ROBOTS)
+                raw = await self._in_turn(f"{origin}/robots.txt", 0.0, self.inner, MOST_ROBOTS)
                 moved = raw.status in _MOVED
-                told = (await self.get(urljoin(origin, raw.headers.get("location") or ""))).data if moved else raw.data
+                onward = urljoin(origin, raw.headers.get("location") or "")
+                told = (await self._followed(onward, 0.0, self.inner, robots=False)).data if moved else raw.data
                 rules.parse(told.decode("utf-8", "replace").splitlines())  # type: ignore[union-attr]
             except FetchError as error:
                 if not 400 <= error.answered < 500 or error.answered == 429:
@@ -155,24 +158,24 @@ class Web:
         found = self._robots[origin]
         return found is None or found.can_fetch("torpor", url)
 
-    def _asked(self, url: str, origin: str, host: str, port: int, largest: int) -> _Raw:
+    def _asked(self, url: str, private: bool, host: str, port: int, largest: int) -> _Raw:
         """One request to a checked address; whatever goes wrong is said in words."""
         from http.client import HTTPException
 
         from urllib3.exceptions import HTTPError
 
         try:
-            address = self._checked(origin, host, port)[0]
+            address = self._checked(private, host, port)[0]
             return self._exchanged(url, address, host, port, largest)
         except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
             raise FetchError(f"it cannot be reached ({type(error).__name__})") from error
 
-    def _checked(self, origin: str, host: str, port: int) -> list[str]:
+    def _checked(self, private: bool, host: str, port: int) -> list[str]:
         try:
             found = self.resolve(host, port)
         except OSError as error:
             raise FetchError(f"the name {host} is not known") from error
-        if origin not in self.trusted and (not found or not all(map(public, found))):
+        if not found or not (private or all(map(public, found))):
             raise FetchError(f"{host} is not on the public internet; such addresses are not asked")
         return found
 

@@ -30,6 +30,9 @@ class RequestMetadata(_Value):
     sources: str | None = Field(
         None, pattern=r"^[A-Za-z0-9._-]{1,128}$", description="the collection of documents to work from"
     )
+    fresh: bool = Field(
+        False, description="look at the web anew: use nothing found for earlier requests, keep nothing for later"
+    )
 
 
 class ResearchQuery(Contract, event="research_requests"):
@@ -53,7 +56,7 @@ class ResearchQuestion(Contract, event="research_questions"):
 class Source(_Value):
     """A document that passages come from."""
 
-    id: str = Field(min_length=1, description="the document's path in its collection")
+    id: str = Field(min_length=1, description="the document's path in its collection, or its URL")
     title: Text
     authors: str = ""
     year: int | None = None

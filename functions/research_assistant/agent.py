@@ -1,6 +1,9 @@
 """Answers a sub-question from the collection's documents, and mends what the validator did not find supported."""
 
+import asyncio
+
 from eventing import Context, agent
+from functions.research_assistant.gathering import gathered
 from functions.research_assistant.ranking import Library, library
 from functions.research_assistant.revising import abandoned, hindrance, revised
 from functions.research_assistant.writing import claims
@@ -17,18 +20,27 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         reason = hindrance(event, ctx)
         return abandoned(event, reason) if reason else await revised(event, ctx)
     part = {**event.model_dump(include={"request_id", "topic", "part", "of", "question", "metadata"}), "revision": 0}
-    collection = event.metadata.sources or ctx.settings.get("sources")
-    if not collection:
+    collection, web = event.metadata.sources or ctx.settings.get("sources"), _switched_on(ctx)
+    if not collection and not web:
         return PartAbandoned(**part, reason="no collection of documents was named: set metadata.sources of the request")
-    shelf = await library(ctx.bucket, collection)
-    part["collection"] = _searched(collection, shelf)
+    shelf = await library(ctx.bucket, collection) if collection else Library(0, ())
+    if web:
+        more = await gathered(event.question, web, event.metadata.fresh, ctx)
+        shelf = await asyncio.to_thread(shelf.joined, *more)
+    part["collection"] = _searched(collection or "web", shelf)
     passages = shelf.best(event.question, event.topic, PASSAGES)
     written = await claims(passages, event.question, ctx.llm)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
-        reason = f"nothing was found on this question in the {shelf.documents} {many} of the collection"
+        where = "that were read" if web else "of the collection"
+        reason = f"nothing was found on this question in the {shelf.documents} {many} {where}"
         return PartAbandoned(**part, reason=reason)
     return SummaryReady(**part, claims=tuple(written), passages=tuple(passages), written_by=ctx.llm.name)
+
+
+def _switched_on(ctx: Context) -> tuple[str, ...]:
+    """The sources beyond collections that the setting `web` names, each once."""
+    return tuple(dict.fromkeys(ctx.settings.get("web", "").replace(",", " ").split()))
 
 
 def _searched(name: str, shelf: Library) -> Collection:

@@ -49,11 +49,11 @@ async def documents(bucket: Bucket, collection: str) -> tuple[list[Document], li
             try:
                 return _document(path, await _reading(bucket, folder, path))
             except UnreadableError as why:
-                return _unread(path, str(why))
+                return unread_of(path, str(why))
 
     found = await asyncio.gather(*(one(path) for path in visible))
     made = [document for document in found if isinstance(document, Document)]
-    remarks = [_unread(d.source.id, d.remark) for d in made if d.remark]
+    remarks = [unread_of(d.source.id, d.remark) for d in made if d.remark]
     unread = [entry for entry in found if isinstance(entry, Unread)]
     left_out = _left_out(await bucket.get(folder + SKIPPED)) if SKIPPED in keys else []
     return made, sorted([*left_out, *unread, *remarks], key=lambda entry: entry.path)
@@ -98,11 +98,11 @@ async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
 
 def _left_out(stored: bytes | None) -> list[Unread]:
     with suppress(ValueError, TypeError, KeyError):
-        return [_unread(entry["path"], entry["reason"]) for entry in json.loads(stored or b"[]")]
+        return [unread_of(entry["path"], entry["reason"]) for entry in json.loads(stored or b"[]")]
     return []
 
 
-def _unread(path: str, reason: str) -> Unread:
+def unread_of(path: str, reason: str) -> Unread:
     return Unread(path=clipped(plain(path), 300) or "?", reason=clipped(plain(reason), 300) or "?")
 
 

@@ -46,6 +46,11 @@ def asked(question: str) -> dict[str, float]:
     return found or dict.fromkeys(content(question), 1.0)
 
 
+def telling(question: str) -> list[str]:
+    """The words, as they are written, that say what a question is about: what a search is given."""
+    return list(dict.fromkeys(word for word in words(question) if set(content(word)) - _OF_QUESTIONS))
+
+
 def meant(question: str) -> list[str]:
     """Words that answers to a question of this kind are likely to use."""
     found = [*content(question), *question.lower().split()[:2]]

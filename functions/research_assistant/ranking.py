@@ -45,6 +45,13 @@ class Library:
         library._index  # noqa: B018
         return library
 
+    def joined(self, more: Sequence[Document], unread: Sequence[Unread]) -> Library:
+        """This library and more documents, ranked together."""
+        found = [*self.found, *(found for document in more for found in passages(document))]
+        library = Library(self.documents + len(more), found, [*self.unread, *unread])
+        library._index  # noqa: B018
+        return library
+
     @cached_property
     def _words(self) -> list[list[str]]:
         return [content(f"{found.under} {found.passage.text}") for found in self.found]

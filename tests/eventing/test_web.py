@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web as http
@@ -10,35 +9,12 @@ from aiohttp import web as http
 from eventing.errors import ConfigurationError
 from eventing.runtime import Runtime
 from eventing.web import FetchError, Web, origin, public
-
-
-@asynccontextmanager
-async def serving(**routes):
-    """A real server on loopback; `asked` lists the requests that it saw."""
-    app, asked = http.Application(), []
-
-    async def answer(request):
-        asked.append(request)
-        known = routes.get(request.path.strip("/").replace(".", "_").replace("/", "_") or "root")
-        if known is None:
-            return http.Response(status=404)
-        made = known(request) if callable(known) else known
-        return await made if asyncio.iscoroutine(made) else made
-
-    app.router.add_get("/{path:.*}", answer)
-    runner = http.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = http.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    base = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
-    try:
-        yield base, asked
-    finally:
-        await runner.cleanup()
+from tests.webserver import serving
 
 
 def client(*bases, **changes):
-    return Web("mail@example.org", frozenset(map(origin, bases)), **{"apart_s": 0.0} | changes)
+    origins = frozenset(map(origin, bases))
+    return Web("mail@example.org", origins, origins, **{"apart_s": 0.0} | changes)
 
 
 def redirect(to):
@@ -83,6 +59,18 @@ async def test_a_redirect_into_a_private_network_is_not_followed():
         with pytest.raises(FetchError, match="not on the public internet"):
             await client(outer).get(f"{outer}/a")
     assert seen == []
+
+
+async def test_what_is_trusted_is_so_only_where_it_is_asked_itself():
+    """No page, no link and no redirect reaches an API of a private network."""
+    async with serving(root=http.Response(text="secret")) as (inner, seen), serving(a=redirect(inner)) as (outer, _):
+        api, other = frozenset({origin(inner)}), frozenset({origin(outer)})
+        web = Web("mail@example.org", api | other, other, apart_s=0.0)
+        for ask in (web.page(inner), web.page(f"{outer}/a"), web.get(f"{outer}/a")):
+            with pytest.raises(FetchError, match="not on the public internet"):
+                await ask
+        assert seen == []
+        assert (await web.get(inner)).data == b"secret"
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked():
