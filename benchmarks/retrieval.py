@@ -1,9 +1,9 @@
-"""How much of what answers a question is among the first ten passages: this ranking beside plain BM25.
+"""How much of what answers a question is among the first passages: this ranking beside plain BM25.
 
     python -m benchmarks.retrieval
 
 A question's answers are the strings that it must contain, where they stand in a document that it names; recall is the share
-of them that the first ten passages hold. Needs neither platform nor model.
+of them that the first passages hold. Needs neither platform nor model.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from functions.research_assistant.documents import document
 from functions.research_assistant.ranking import Library
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-FIRST = 10
-Rank = Callable[[str], list[str]]
+FIRST = (4, 10)  # what the agent uses, and the usual measure
+Rank = Callable[[str, int], list[str]]
 
 
 def rankings(folder: Path) -> dict[str, Rank]:
@@ -29,8 +29,8 @@ def rankings(folder: Path) -> dict[str, Rank]:
     texts = [found.passage.text for found in library.found]
     plain = BM25Okapi([content(text) for text in texts])
     return {
-        "this ranking": lambda question: [p.text for p in library.best(question, question, FIRST)],
-        "plain BM25": lambda question: list(plain.get_top_n(content(question), texts, FIRST)),
+        "this ranking": lambda question, count: [p.text for p in library.best(question, question, count)],
+        "plain BM25": lambda question, count: list(plain.get_top_n(content(question), texts, count)),
     }
 
 
@@ -43,8 +43,9 @@ def main() -> None:
     for path in sorted((EXAMPLES / "questions").glob("*.yaml")):
         questions = yaml.safe_load(path.read_text())
         for name, rank in rankings(EXAMPLES / path.stem).items():
-            found = mean(recall(asked, rank(asked["question"])) for asked in questions)
-            print(f"{path.stem:16} {name:14} recall at {FIRST}: {found:.3f} ({len(questions)} questions)")
+            for count in FIRST:
+                found = mean(recall(asked, rank(asked["question"], count)) for asked in questions)
+                print(f"{path.stem:16} {name:14} recall at {count:2}: {found:.3f} ({len(questions)} questions)")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from schemas import Passage, Unread
 if TYPE_CHECKING:
     from eventing.agent import Bucket
 
-PER_DOCUMENT = 3  # of the passages for one question
+PER_DOCUMENT = 3  # of the passages for one question, while others have some
 SAME = 0.8  # passages that share more of their content words say the same
 WEAK = 0.25  # of the best score; what scores less does not bear on the question
 BEYOND = 3.0  # times that a word counts which a question has beyond its topic
@@ -104,14 +104,15 @@ class Library:
 
 
 def _spread(ranked: Sequence[Passage], count: int) -> list[Passage]:
-    """The first `count` that say different things, not too many from one document."""
+    """The first `count` that say different things; more of one document than its share only where others have no more."""
     chosen: list[Passage] = []
     taken: Counter[str] = Counter()
-    for passage in ranked:
-        fresh = all(likeness(passage.text, other.text) < SAME for other in chosen)
-        if len(chosen) < count and fresh and taken[passage.source.id] < PER_DOCUMENT:
-            chosen.append(passage)
-            taken[passage.source.id] += 1
+    for share in (PER_DOCUMENT, count):
+        for passage in ranked:
+            fresh = all(likeness(passage.text, other.text) < SAME for other in chosen)
+            if len(chosen) < count and fresh and taken[passage.source.id] < share:
+                chosen.append(passage)
+                taken[passage.source.id] += 1
     return chosen
 
 
