@@ -22,7 +22,8 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
     part = {**event.model_dump(include={"request_id", "topic", "part", "of", "question", "metadata"}), "revision": 0}
     collection, web = event.metadata.sources or ctx.settings.get("sources"), _switched_on(ctx)
     if not collection and not web:
-        return PartAbandoned(**part, reason="no collection of documents was named: set metadata.sources of the request")
+        reason = "no collection of documents was named: set metadata.sources of the request, or TORPOR_SETTING_WEB"
+        return PartAbandoned(**part, reason=reason)
     shelf = await library(ctx.bucket, collection) if collection else Library(0, ())
     if web:
         more = await gathered(event.question, web, event.metadata.fresh, ctx)
