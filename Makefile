@@ -14,7 +14,7 @@ SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm test-cluster unit simulate bench chaos lint types imports drift schemas manifests apis lock up down images deploy clean
+.PHONY: help install demo test test-vllm test-cluster unit simulate bench bench-evidence chaos lint types imports drift schemas manifests apis lock up down images deploy clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ drift: $(READY) ## Whether everything generated agrees with its source
 	@$(BIN)/python -m schemas.export --check
 	@$(BIN)/python -m eventing.manifests --check
 	@$(BIN)/python -m eventing.apis --check
+
+bench-evidence: $(READY) ## Measure which false claims the validator's checks catch, and which true ones they refuse
+	@$(BIN)/python -m benchmarks.evidence
 
 bench: $(READY) ## Measure hops, wakes, throughput and memory beside their bare parts (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks

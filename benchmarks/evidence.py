@@ -1,0 +1,51 @@
+"""`python -m benchmarks.evidence [--model] [--show KIND]`: which false claims the validator's checks catch, and which true ones they refuse."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from benchmarks.labelled.claims import TRUE, Labelled, labelled
+from functions.validator import checks
+from schemas import Claim
+
+
+def refused(entry: Labelled) -> str:
+    """Why code refuses a claim; empty where it does not."""
+    claim = Claim(text=entry.text, passage=entry.passage.id)
+    found = checks.verdict(0, claim, {entry.passage.id: entry.passage})
+    return "" if found.verdict == "supported" else found.reason
+
+
+def table(rows: dict[str, dict[bool, tuple[int, int]]]) -> str:
+    """Shares of the claims that were refused, a row a kind."""
+    lines = ["| kind | tuned on | held out |", "|---|--:|--:|"]
+    for kind, halves in rows.items():
+        told = [f"{n}/{of} = {n / of:.0%}" if of else "none" for n, of in (halves[False], halves[True])]
+        lines.append(f"| {kind} | {told[0]} | {told[1]} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--show", default="", help="list what goes wrong with this kind in the half that was tuned on")
+    parser.add_argument("--tuning", action="store_true", help="keep the held-out half out of sight")
+    options = parser.parse_args()
+    entries = [entry for entry in labelled() if not (options.tuning and entry.held_out)]
+    caught: Counter[tuple[str, bool]] = Counter()
+    every: Counter[tuple[str, bool]] = Counter()
+    for entry in entries:
+        why = refused(entry)
+        every[entry.kind, entry.held_out] += 1
+        caught[entry.kind, entry.held_out] += bool(why)
+        if entry.kind == options.show and not entry.held_out and bool(why) == entry.true:
+            print(f"- {entry.text}\n    {entry.passage.text[:400]}\n    {why}")
+    kinds = sorted({kind for kind, _ in every}, key=lambda kind: (kind not in TRUE, kind))
+    print(
+        f"{len(entries)} claims, {sum(entry.held_out for entry in entries)} of them held out; the share that code refuses:\n"
+    )
+    print(table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in kinds}))
+
+
+if __name__ == "__main__":
+    main()

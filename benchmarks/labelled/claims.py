@@ -1,0 +1,82 @@
+"""The labelled claims, always the same; a document's claims are all for tuning or all held out, by its name's digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import yaml
+
+from benchmarks.labelled import changes
+from functions.prose import sentences, words
+from functions.research_assistant.documents import document
+from functions.research_assistant.passages import passages
+from schemas import Passage
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples" / "post-quantum"
+TRUE = ("untouched", "paraphrased")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A claim, the passage that it cites, and what was done to it; `of` says what it was made from."""
+
+    text: str
+    passage: Passage
+    kind: str
+    of: str
+    document: str
+
+    @property
+    def true(self) -> bool:
+        return self.kind in TRUE
+
+    @property
+    def held_out(self) -> bool:
+        return bool(int(sha256(self.document.encode()).hexdigest(), 16) % 2)
+
+
+def labelled() -> list[Labelled]:
+    """Every claim of every document."""
+    pairs = yaml.safe_load((HERE / "paraphrases.yaml").read_text())
+    found: list[Labelled] = []
+    for name, said in pairs.items():
+        path = next(folder / f"{name}.md" for folder in (EXAMPLES, HERE / "documents") if (folder / f"{name}.md").exists())
+        found += _of_document(name, [entry.passage for entry in passages(document(path.name, path.read_bytes()))], said)
+    return found
+
+
+def _of_document(name: str, told: list[Passage], pairs: dict[str, str]) -> list[Labelled]:
+    found: list[Labelled] = []
+    for beginning, other in pairs.items():
+        at = next((p for p in told if any(s.startswith(beginning) for s in sentences(p.text))), None)
+        if at is None:
+            raise ValueError(f"{name}: no sentence begins with {beginning!r}")
+        found += [Labelled(other, at, "paraphrased", "paraphrase", name), *_made(other, "paraphrase", at, told, name)]
+    for passage in told:
+        own = [s for s in sentences(passage.text) if len(words(s)) >= 6 and not s.startswith(("It ", "They ", "Its "))]
+        for text in own[:2]:
+            found += [Labelled(text, passage, "untouched", "sentence", name), *_made(text, "sentence", passage, told, name)]
+    return found
+
+
+def _made(text: str, of: str, passage: Passage, told: list[Passage], name: str) -> list[Labelled]:
+    random = Random(sha256(f"{name} {text}".encode()).hexdigest())
+    other = random.choice([p for p in told if p.id != passage.id])
+    beside = [s for s in sentences(passage.text) if s[:40] != text[:40]]
+    made = {
+        "number": changes.number(text, passage.text, random),
+        "number of another": changes.number_of_another(text, passage.text, random),
+        "unit": changes.unit(text, passage.text, random),
+        "date": changes.date(text, passage.text, random),
+        "name": changes.name(text, passage.text, " ".join(p.text for p in told), random),
+        "negation": changes.negation(text, passage.text, random),
+        "direction": changes.direction(text, passage.text, random),
+        "over-generalized": changes.spread(text, passage.text, random),
+        "merged": changes.merged(text, random.choice(beside)) if beside else None,
+    }
+    found = [Labelled(said, passage, kind, of, name) for kind, said in made.items() if said and said != text]
+    return [*found, Labelled(text, other, "swapped citation", of, name)]
