@@ -1,4 +1,4 @@
-"""`python -m benchmarks.evidence [--model] [--show KIND]`: which false claims the validator's checks catch, and which true ones they refuse."""
+"""`python -m benchmarks.evidence`: which false claims the validator's checks catch, and which true ones they refuse."""
 
 from __future__ import annotations
 

@@ -6,7 +6,20 @@ import re
 from random import Random
 
 _NUMBER = re.compile(r"(?<![\w.^/-])\d[\d,]*(?:\.\d+)?(?![\w^/-])")
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _DATE = re.compile(rf"\b(?:{'|'.join(_MONTHS)})\b|\b(?:1[89]|20)\d\d\b")
 _UNITS = {
     "bytes": "bits", "byte": "bit", "minutes": "hours", "hours": "days", "hour": "day", "days": "weeks", "weeks": "months",
@@ -16,7 +29,8 @@ _UNITS = {
 }  # fmt: skip
 _OPPOSITES = (
     "larger smaller", "more fewer", "higher lower", "longer shorter", "faster slower", "before after", "earlier later",
-    "harder easier", "over under", "above below", "increase decrease", "grew shrank", "rose fell", "less more", "slower faster",
+    "harder easier", "over under", "above below", "increase decrease", "grew shrank", "rose fell",
+    "less more", "slower faster",
     "largest smallest", "strongest weakest", "lower higher", "smaller larger", "after before", "easier harder",
 )  # fmt: skip
 _NAME = re.compile(r"(?<![\w$-])(?:[A-Z][a-z]+(?:'s)?|[A-Z]{2,}[\w+]*|\w*[a-z][A-Z]\w*)(?:-[\w+]+)*")

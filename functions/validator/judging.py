@@ -23,11 +23,20 @@ class Judgement(BaseModel):
     supported: Literal["yes", "no"]
 
 
+# What chat templates and markup are made of; a text cannot open or close ours without them.
+_DELIMITERS = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "`": "'"})
+
+
 def prompt(claim: Claim, passage: Passage) -> str:
     return (
-        f"Text: {clipped(plain(passage.text), 1_500)}\n\nStatement: {clipped(plain(claim.text), 500)}\n\n"
+        f"Text: {_shown(passage.text, 1_500)}\n\nStatement: {_shown(claim.text, 500)}\n\n"
         "Does the text say what the statement says? Answer yes or no."
     )
+
+
+def _shown(text: str, limit: int) -> str:
+    """Text on one line, without delimiters."""
+    return clipped(plain(text).translate(_DELIMITERS), limit)
 
 
 async def judged(sound: Verdict, claim: Claim, passage: Passage, model: Model) -> Verdict:

@@ -129,7 +129,7 @@ async def test_every_check_is_told():
     lost = Claim(text="Lost.", passage="p9")
     told = summary(TRUE, quoted, "The otter cipher has a public key of 1185 bytes.", lost)
     found = (await handle(told, context(FakeModel([{"supported": "yes"}])))).verdicts
-    rules = ["numbers", "names", "words", "bearers", "denial"]
+    rules = [name for name, _, _ in checks._CHECKS]
     assert [(c.name, c.passed, c.said) for c in found[0].checks] == [*((n, True, "") for n in rules), ("model", True, "yes")]
     assert [(c.name, c.passed) for c in found[1].checks] == [("word for word", True)]
     assert {c.name: c.passed for c in found[2].checks} == dict.fromkeys(rules, True) | {"numbers": False}

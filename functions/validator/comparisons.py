@@ -1,0 +1,79 @@
+"""Comparisons: more stays more and before stays before, unless the two sides change places as well."""
+
+from __future__ import annotations
+
+import re
+
+from functions.prose import content
+from functions.validator.negation import denies
+from functions.validator.resting import nearest
+
+_OPPOSITES = tuple(
+    (frozenset(one.split()), frozenset(other.split()))
+    for one, other in (
+        ("more", "less fewer"),
+        ("most", "least fewest"),
+        ("larger bigger greater largest", "smaller smallest"),
+        ("higher highest", "lower lowest"),
+        ("longer longest lengthened", "shorter shortest shortened"),
+        ("faster fastest quicker fast quickly", "slower slowest slow slowly"),
+        ("before", "after"),
+        ("by", "after since"),
+        ("earlier earliest", "later latest"),
+        ("older oldest", "newer newest younger youngest"),
+        ("harder hardest difficult", "easier easiest easy"),
+        ("stronger strongest", "weaker weakest"),
+        ("above over", "below under"),
+        (
+            "increase increases increased rise rises rose grew grow grows grown",
+            "decrease decreases decreased fall fell fallen shrank shrink shrinks shrunk drop drops dropped",
+        ),
+        ("first", "last"),
+        ("maximum", "minimum"),
+        ("secure safe", "insecure unsafe"),
+        ("cheaper", "dearer costlier"),
+        ("heavier", "lighter"),
+        ("include includes included", "exclude excludes excluded"),
+        ("accept accepts accepted", "reject rejects rejected"),
+        ("allow allows allowed", "forbid forbids forbidden"),
+    )
+)  # fmt: skip
+_PIVOT = re.compile(r"\b(?:than|before|after)\b", re.IGNORECASE)
+
+
+def comparisons(claim: str, passage: str) -> str:
+    """The claim compares in the direction in which the nearest sentence of the passage does."""
+    told = nearest(claim, passage)
+    mine, theirs = _said(claim), _said(told)
+    turned = [
+        (sorted(a & mine)[0], sorted(b & theirs)[0])
+        for one, other in _OPPOSITES
+        for a, b in ((one, other), (other, one))
+        if a & mine and b & theirs and not b & mine and not a & theirs
+    ]
+    if bool(turned) == _swapped(claim, told) or (turned and denies(claim, told) != denies(told, claim)):
+        return ""
+    return f"it says {turned[0][0]} where the passage says {turned[0][1]}" if turned else "it turns the comparison round"
+
+
+def _said(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _swapped(claim: str, told: str) -> bool:
+    """Whether the two sides of a comparison have changed places."""
+    mine, theirs = _sides(claim), _sides(told)
+    if not mine or not theirs:
+        return False
+    (left, right), (first, second) = mine, theirs
+    return len(left & second) + len(right & first) > len(left & first) + len(right & second)
+
+
+def _sides(text: str) -> tuple[set[str], set[str]] | None:
+    pivot = _PIVOT.search(text)
+    if not pivot:
+        return None
+    left, right = set(content(text[: pivot.start()])), set(content(text[pivot.end() :]))
+    if not left or not right:
+        return None
+    return left - right, right - left
