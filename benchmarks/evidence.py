@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from uuid import uuid4
 
 from benchmarks.labelled.claims import TRUE, Labelled, labelled
-from functions.validator import checks
-from schemas import Claim
+from functions.validator import checks, judging
+from inference.client import Client, from_environment
+from schemas import Claim, Verdict
 
 
 def refused(entry: Labelled) -> str:
@@ -29,6 +35,7 @@ def table(rows: dict[str, dict[bool, tuple[int, int]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--show", default="", help="list what goes wrong with this kind in the half that was tuned on")
+    parser.add_argument("--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N claims as well")
     parser.add_argument("--tuning", action="store_true", help="keep the held-out half out of sight")
     options = parser.parse_args()
     entries = [entry for entry in labelled() if not (options.tuning and entry.held_out)]
@@ -45,6 +52,34 @@ def main() -> None:
         f"{len(entries)} claims, {sum(entry.held_out for entry in entries)} of them held out; the share that code refuses:\n"
     )
     print(table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in kinds}))
+    if options.model:
+        print(f"\n{asyncio.run(judged(entries, options.model))}")
+
+
+async def judged(entries: list[Labelled], many: int) -> str:
+    """What the model says of `many` claims, half of them true, and what is left when code is asked first."""
+    client = from_environment(os.environ)
+    true = [entry for entry in entries if entry.true]
+    false = [entry for entry in entries if not entry.true]
+    lines = ["| claims | refused by the model | by code or model |", "|---|--:|--:|"]
+    for name, some in (("true", true), ("false", false)):
+        chosen = sorted(some, key=lambda entry: sha256(entry.text.encode()).digest())[: many // 2]
+        code = [bool(refused(entry)) for entry in chosen]
+        said = [await doubted(client, number, entry) for number, entry in enumerate(chosen)]
+        both = sum(map(any, zip(code, said, strict=True)))
+        lines.append(f"| {len(chosen)} {name} | {sum(said) / len(chosen):.0%} | {both / len(chosen):.0%} |")
+    return "\n".join([*lines, "", f"Asked: {client.model}."])
+
+
+async def doubted(client: Client, number: int, entry: Labelled) -> bool:
+    """Whether the model, asked as the validator asks it, refuses a claim."""
+    deadline = datetime.now(UTC) + timedelta(minutes=5)
+    model = client.for_step(
+        key=f"{uuid4()}/bench/1.0", deadline=deadline, budget_tokens=10_000, time_limit_s=120, traceparent=None
+    )
+    claim = Claim(text=entry.text, passage=entry.passage.id)
+    sound = Verdict(claim=number, verdict="supported", reason="not asked", by="code")
+    return (await judging.judged(sound, claim, entry.passage, model)).verdict != "supported"
 
 
 if __name__ == "__main__":

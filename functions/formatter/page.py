@@ -20,8 +20,13 @@ LABELS = {
     "numbers": "numbers and units",
     "names": "names",
     "words": "wording",
+    "quotations": "quotations",
     "bearers": "numbers with their names",
+    "subjects": "names with what is said of them",
+    "splices": "nothing spliced",
     "denial": "nothing denied",
+    "comparisons": "comparisons",
+    "generality": "nothing generalized",
 }
 
 

@@ -66,7 +66,8 @@ def _swapped(claim: str, told: str) -> bool:
     if not mine or not theirs:
         return False
     (left, right), (first, second) = mine, theirs
-    return len(left & second) + len(right & first) > len(left & first) + len(right & second)
+    crossed = len(left & second) + len(right & first)
+    return bool(left & second and right & first) or crossed > len(left & first) + len(right & second)
 
 
 def _sides(text: str) -> tuple[set[str], set[str]] | None:

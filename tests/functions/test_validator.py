@@ -129,7 +129,9 @@ async def test_every_check_is_told():
     lost = Claim(text="Lost.", passage="p9")
     told = summary(TRUE, quoted, "The otter cipher has a public key of 1185 bytes.", lost)
     found = (await handle(told, context(FakeModel([{"supported": "yes"}])))).verdicts
-    rules = [name for name, _, _ in checks._CHECKS]
+    rules = [
+        "numbers", "names", "quotations", "words", "bearers", "subjects", "splices", "denial", "comparisons", "generality",
+    ]  # fmt: skip
     assert [(c.name, c.passed, c.said) for c in found[0].checks] == [*((n, True, "") for n in rules), ("model", True, "yes")]
     assert [(c.name, c.passed) for c in found[1].checks] == [("word for word", True)]
     assert {c.name: c.passed for c in found[2].checks} == dict.fromkeys(rules, True) | {"numbers": False}
@@ -147,3 +149,60 @@ def test_words_that_stand_apart_are_not_joined():
     found = by_code("The urgency with three durations is the time for a computer to break the cipher in use.", apart)
     assert "stand apart" in found.reason
     assert by_code("A computer can break the cipher in use after a time.", apart).verdict == "supported"
+
+
+LUND = Passage(
+    id="p1",
+    source=SOURCE,
+    offset=0,
+    text="Lund charged a duty of 12 percent in 1880. Maren charged 8 percent for 24 hours. Duties at Maren were lower than at "
+    "Lund. Some merchants left Lund before the war. The port may close. Clara Voss said that tea is better than coffee.",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Maren charged eight percent for one day.",
+        "Duties at Lund were higher than at Maren.",
+        "About 12.1 percent was the duty that Lund charged.",
+        'Clara Voss said that "tea is better than coffee".',
+        "Before the war some merchants left Lund.",
+    ],
+)
+def test_another_writing_of_the_same_is_the_same(text):
+    assert by_code(text, LUND).verdict == "supported", by_code(text, LUND).reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Lund charged a duty of 8 percent in 1880.", "something else"),
+        ("Duties at Maren were higher than at Lund.", "higher"),
+        ("Duties at Lund were lower than at Maren.", "turns the comparison round"),
+        ("Some merchants left Lund after the war.", "after"),
+        ("All merchants left Lund before the war.", "all"),
+        ('Clara Voss said that "tea is worse than coffee".', "word for word"),
+        ("Lund charged 8 percent for 24 hours.", "lund"),
+    ],
+)
+def test_one_change_makes_it_false(text, reason):
+    found = by_code(text, LUND)
+    assert found.verdict != "supported"
+    assert reason in " ".join(check.said for check in found.checks)
+
+
+def test_the_labelled_claims_are_judged_as_measured():
+    """On the half that the checks were made with; docs/checks.md has the held-out half."""
+    from benchmarks.evidence import refused
+    from benchmarks.labelled.claims import labelled
+
+    entries = [entry for entry in labelled() if not entry.held_out]
+    share = {
+        kind: sum(bool(refused(e)) for e in entries if e.kind == kind) / sum(e.kind == kind for e in entries)
+        for kind in {entry.kind for entry in entries}
+    }
+    assert share["untouched"] == 0
+    assert share["paraphrased"] <= 0.1
+    assert min(share[kind] for kind in ("number", "number of another", "unit", "date", "swapped citation")) >= 0.9
+    assert min(share["name"], share["negation"]) >= 0.8
