@@ -33,6 +33,7 @@ class Death(BaseException):
 
 @dataclass
 class _Usage:
+    calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import pytest
@@ -25,42 +25,42 @@ class AnswersBeforeItStores(StepWorld):
 
 
 class PublishesBeforeItStores(Steps):
-    async def perform(self, key: StepKey, digest: str, run: Run) -> str:
+    async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         answers = list(await run())
-        await self._publish(key, answers)
+        await self._publish(key, answers, cause)
         await self.objects.create(f"{key.path()}.result.json", _result(digest, answers))
         return "done"
 
 
 class PublishesWhatItComputed(Steps):
-    async def perform(self, key: StepKey, digest: str, run: Run) -> str:
+    async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         answers = list(await run())
         await self.objects.create(f"{key.path()}.result.json", _result(digest, answers))
-        await self._publish(key, answers)
+        await self._publish(key, answers, cause)
         return "done"
 
 
 class GivesIdsAtRandom(Steps):
-    async def _send(self, request_id: UUID, event: Event) -> None:
+    async def send(self, request_id: UUID, event: Event) -> None:
         await self.publish(event.having(id=f"{event.id}, {len(self.objects.objects)}"))  # type: ignore[attr-defined]
 
 
 class MarksNothing(Steps):
-    async def _publish(self, key: StepKey, answers: object) -> None:
-        for answer in answers:  # type: ignore[attr-defined]
-            await self._send(key.request_id, answer)
+    async def _publish(self, key: StepKey, answers: Sequence[Event], cause: Event | None) -> None:
+        for answer in answers:
+            await self.send(key.request_id, answer)
 
 
 class MarksBeforeItPublishes(Steps):
-    async def _publish(self, key: StepKey, answers: object) -> None:
+    async def _publish(self, key: StepKey, answers: Sequence[Event], cause: Event | None) -> None:
         await self.objects.mark(f"{key.path()}.published.json", f"{key.path()}.result.json")
-        for answer in answers:  # type: ignore[attr-defined]
-            await self._send(key.request_id, answer)
+        for answer in answers:
+            await self.send(key.request_id, answer)
 
 
 class ForgetsAnAnswer(Steps):
-    async def _publish(self, key: StepKey, answers: list[Event]) -> None:  # type: ignore[override]
-        await super()._publish(key, answers[:1])
+    async def _publish(self, key: StepKey, answers: Sequence[Event], cause: Event | None) -> None:
+        await super()._publish(key, answers[:1], cause)
 
 
 class JoinsTooEarly(Steps):
@@ -86,9 +86,9 @@ class StoresIncomplete(Steps):
             await self.objects.create(f"{whole.path()}.result.json", _result("incomplete", []))
         return found
 
-    async def perform(self, key: StepKey, digest: str, run: Run) -> str:
+    async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         stored = _parsed(await self.objects.get(f"{key.path()}.result.json") or b"{}", "result")
-        return await super().perform(key, stored.get("digest", digest), run)
+        return await super().perform(key, stored.get("digest", digest), run, cause)
 
 
 class EndsTwice(Steps):
