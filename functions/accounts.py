@@ -42,14 +42,18 @@ class Desk:
         if self._accounts:
             await _patiently(self._accounts.open(request, budget_tokens, deadline))
 
-    async def close(self, request: str) -> None:
-        """Close the account of a request that has ended; what stays open, the scheduler closes itself after the deadline."""
-        if self._accounts:
-            await _patiently(self._accounts.close(request))
+    async def close(self, request: str) -> bool:
+        """Close the account of a request that has ended; False where the scheduler does not answer."""
+        return self._accounts is None or await _patiently(_closed(self._accounts, request)) is not None
 
     async def said(self, request: str, after: str) -> dict[str, Any] | None:
         """What the request's model calls said since a cursor; None where the scheduler does not answer."""
         return await _patiently(self._accounts.said(request, after)) if self._accounts else None
+
+
+async def _closed(accounts: Accounts, request: str) -> bool:
+    await accounts.close(request)
+    return True
 
 
 async def _patiently(asked: Coroutine[Any, Any, T]) -> T | None:

@@ -24,6 +24,7 @@ from schemas import Contract, RequestMetadata, WorkflowState, contract_for
 TICK = "dev.knative.sources.ping"
 RECORD = "dev.knative.kafka.event"  # of the inbox
 _HARMLESS = ("StepConflictError",)
+UNCLOSED = "accounts"  # where the accounts are noted that are to be closed
 
 
 class Tracker:
@@ -36,7 +37,9 @@ class Tracker:
     async def take(self, event: Event, coldstart: bool = False) -> str:
         """Note one event, or on a tick end what is overdue; says what it did."""
         if event.type == TICK:
-            return f"expired {await self.expire()}"
+            expired = await self.expire()
+            await self._close_accounts()
+            return f"expired {expired}"
         as_it_came = event
         with contextlib.suppress(EventingError):  # what cannot be had is noted without its data
             event = await resolved(event, self._runtime.store)
@@ -55,8 +58,16 @@ class Tracker:
             await self._watch(request_id, events)
         await self._publish(request_id, state)
         if self._desk and event.type in self._runtime.workflow.ends and state.status != "running":
-            await self._desk.close(account(request_id, state.edition))
+            await self._runtime.store.create(f"{UNCLOSED}/{account(request_id, state.edition)}", b"")
+            await self._close_accounts()
         return "done" if new else "duplicate"
+
+    async def _close_accounts(self) -> None:
+        """Close the accounts of what has ended, as far as the scheduler answers; a later event or tick closes the rest."""
+        for key in await self._runtime.store.keys(UNCLOSED):
+            if self._desk is None or not await self._desk.close(key.rpartition("/")[2]):
+                return
+            await self._runtime.store.delete(key)
 
     def _harmless(self, dead: Event, events: list[Event]) -> bool:
         """Whether only somebody's copy of an opening was refused: the request itself goes on."""

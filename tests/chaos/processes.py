@@ -112,12 +112,8 @@ class Process:
         return _Model(self, key)
 
     async def close(self, request: str) -> None:
-        """As `inference.accounts.Accounts.close`: the scheduler's own deadline closes what was refused, or too slow, here."""
-        try:
-            await self.effect(f"close account {request[:8]}", lambda: self.world.closed.add(request), ModelUnavailableError)
-        except (ModelUnavailableError, asyncio.CancelledError):
-            self.world.closed_later.add(request)
-            raise
+        """As `inference.accounts.Accounts.close`."""
+        await self.effect(f"close account {request[:8]}", lambda: self.world.closed.add(request), ModelUnavailableError)
 
 
 @dataclass

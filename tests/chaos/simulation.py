@@ -61,7 +61,7 @@ class Simulation:
         self.bought: dict[str, str] = {}
         self.letters: dict[str, list[tuple[Process, str]]] = {}
         self.twice_allowed: set[str] = set()
-        self.closed, self.closed_later = set[str](), set[str]()
+        self.closed: set[str] = set()
         self.history: list[str] = []
         self.violations: list[str] = []
         self.requests = [UUID(int=self._random.getrandbits(128), version=4) for _ in range(self._random.randint(1, 2))]
@@ -214,6 +214,6 @@ class Simulation:
             healthy = not (self.dying or self.failing)
             self.holds(not healthy or end == "research_complete", f"nothing failed, and request {request} ended as {end}")
             self.holds(self.letters.get(request), f"no mail of request {request}")
-            self.holds(request in self.closed | self.closed_later, f"the account of request {request} is open")
+            self.holds(request in self.closed, f"the account of request {request} is open")
         tickets = [key for key in self.objects if key.startswith("deadlines/")]
         self.holds(not tickets, f"deadlines that nobody will look at: {tickets}")

@@ -130,6 +130,18 @@ async def test_the_account_of_a_request_is_closed_when_it_has_ended_wherever_the
     assert accounts.closed == [str(REQUEST)]
 
 
+async def test_an_account_that_the_scheduler_was_not_there_to_close_is_closed_by_a_later_tick():
+    world, accounts = World(), Accounts(ModelUnavailableError("no scheduler"))
+    world.tracker = Tracker(world.runtime, Desk(accounts))
+    for one in history():
+        await world.tracker.take(one)
+    tick = Event({"specversion": "1.0", "id": "t", "source": "/ping", "type": TICK})
+    accounts.error = None
+    for _ in range(2):
+        await world.tracker.take(tick)
+    assert accounts.closed == [str(REQUEST)] * 2
+
+
 async def test_the_account_of_a_request_that_is_ended_is_closed_by_the_event_that_says_so():
     world, accounts = World(), Accounts()
     world.tracker = Tracker(world.runtime, Desk(accounts))
