@@ -1,7 +1,8 @@
 """Dead letters: each kept whole in the store, with when it came and whether it was sent again. Nothing is sent here.
 
-`dead/<request>/<name>.json` is a letter, `dead/<request>/<name>.redriven.json` beside it says that it was sent again. A
-letter that dies again has another name: its edition, and how often it was sent again, are part of it.
+`dead/<request>/<name>.json` is a letter, `dead/<request>/<name>.redriven.json` beside it says that it was sent again. A name
+begins with the moment at which the letter came, so that letters are put in order without being read. A letter that dies
+again has another name: its edition, and how often it was sent again, are part of it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote, urlparse
 from uuid import UUID
 
@@ -19,6 +21,8 @@ from eventing.envelope import Event, from_content, to_content
 from eventing.step import Objects
 from eventing.workflow import Step, Workflow
 
+NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z\.[0-9a-f]{32}\.[0-9]{1,4}")
+_SENT = ".redriven.json"
 _ADDED = ("failedstep", "reason", "error", ADDRESSEE)  # beside what Eventing adds, which begins with `knative`
 
 
@@ -72,6 +76,18 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a letter lies, and whether it was sent again: all that is known of it before it is read."""
+
+    key: str
+    sent: bool
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2].removesuffix(".json")
+
+
+@dataclass(frozen=True)
 class DeadLetters:
     """All dead letters of a store."""
 
@@ -79,28 +95,38 @@ class DeadLetters:
 
     async def keep(self, request_id: UUID | None, event: Event, at: datetime) -> None:
         """Keep a letter, unless it is there; one of no known request as well."""
-        what = f"{event.source}\n{event.id}\n{event.get('knativeerrordest')}\n{event.get(REDRIVEN)}"
-        name = f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.{edition_of(event)}"
-        content = json.dumps({"at": at.isoformat(), "event": to_content(event)})
-        await self.objects.create(f"dead/{request_id or '-'}/{name}.json", content.encode(), "application/json")
+        folder = f"dead/{request_id or '-'}"
+        what = f"{folder}\n{event.source}\n{event.id}\n{event.get('knativeerrordest')}\n{event.get(REDRIVEN)}"
+        ending = f".{hashlib.sha256(what.encode()).hexdigest()[:32]}.{edition_of(event)}.json"
+        if any(key.endswith(ending) for key in await self.objects.keys(folder)):
+            return
+        content = json.dumps({"at": at.isoformat(), "event": to_content(event)}).encode()
+        await self.objects.create(f"{folder}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}{ending}", content, "application/json")
 
-    async def every(self, request_id: UUID | None = None) -> list[DeadLetter]:
-        """Every letter, or those of a request, the oldest first."""
+    async def places(self, request_id: UUID | None = None) -> list[Place]:
+        """Where every letter lies, or those of a request, the oldest first."""
         keys = await self.objects.keys(f"dead/{request_id}" if request_id else "dead")
-        letters = [key for key in keys if not key.endswith(".redriven.json")]
-        marks = set(keys) - set(letters)
-        found = await asyncio.gather(*(self._read(key, _mark(key) in marks) for key in letters))
-        return sorted(found, key=lambda letter: (letter.since, letter.key))
+        marks = {key for key in keys if key.endswith(_SENT)}
+        found = (Place(key, _mark(key) in marks) for key in keys if key not in marks)
+        # Two who kept a letter at one moment may have kept it twice: the first counts.
+        once = {place.name.partition("Z.")[2]: place for place in sorted(found, key=lambda p: p.name, reverse=True)}
+        return sorted(once.values(), key=lambda place: place.name)
+
+    async def read(self, place: Place) -> DeadLetter:
+        """The letter that lies there."""
+        content = json.loads(await self.objects.get(place.key) or b"{}")
+        mark = json.loads(await self.objects.get(_mark(place.key)) or b"{}") if place.sent else {}
+        since = datetime.fromisoformat(content["at"])
+        return DeadLetter(place.key, from_content(content["event"]), since, mark.get("as", ""))
+
+    async def every(self, request_id: UUID) -> list[DeadLetter]:
+        """The letters of a request, the oldest first."""
+        return list(await asyncio.gather(*map(self.read, await self.places(request_id))))
 
     async def mark(self, letter: DeadLetter, as_what: str) -> None:
         """Say that a letter was sent again."""
         await self.objects.create(_mark(letter.key), json.dumps({"as": as_what}).encode(), "application/json")
 
-    async def _read(self, key: str, sent: bool) -> DeadLetter:
-        content = json.loads(await self.objects.get(key) or b"{}")
-        mark = json.loads(await self.objects.get(_mark(key)) or b"{}") if sent else {}
-        return DeadLetter(key, from_content(content["event"]), datetime.fromisoformat(content["at"]), mark.get("as", ""))
-
 
 def _mark(key: str) -> str:
-    return f"{key.removesuffix('.json')}.redriven.json"
+    return f"{key.removesuffix('.json')}{_SENT}"

@@ -3,8 +3,10 @@
 A new edition is one object, created once: every event that it sends. Whoever finds it not yet carried out carries it out, so
 a process that dies in between leaves nothing half done, and two who ask at once open one edition.
 
-    stored?   -> no: find what to send, put it as one object, if absent
-    carried out? -> note it in the trail, send what is STORED, mark
+    stored?      -> no: find what to send, put it as one object, if absent
+    carried out? -> have its deadline watched, note it in the trail, send what is STORED, mark
+
+One that was not carried out before its deadline is left, and the next takes its place.
 
 What it sends is whatever is stored and was taken by no step that is done: the event that died, and those whose steps gave
 up when the request failed. A request that ended partially begins its abandoned parts anew (`rerun`), from the events that
@@ -50,19 +52,20 @@ class Redriver:
     runtime: Runtime
     request_id: UUID
 
-    async def interrupted(self) -> Edition | None:
-        """The newest edition, where it was stored and not carried out."""
+    async def newest(self) -> tuple[int, Edition | None]:
+        """The number of the newest edition that is stored, and the edition where it is still to be carried out."""
         keys = await self.runtime.store.keys(self._folder)
         number = sum(key.endswith(".edition.json") for key in keys)
         if number == 0 or self._key(number, "sent") in keys:
-            return None
-        return await self._stored(number)
+            return number, None
+        stored = await self._stored(number)
+        deadline = stored.opened.moment("deadline")
+        return number, stored if deadline and deadline > self.runtime.clock() else None
 
-    async def plan(self, trail: list[Event], letters: Iterable[DeadLetter], anew: bool, deadline: datetime) -> Edition:
-        """The next edition: of the abandoned parts `anew`, else of whatever was not done. Nothing is stored yet."""
-        levels = reruns(trail)
-        number = 1 + max((edition_of(event) for event in trail if event.type == OPENED), default=0)
-        before = max(levels.values(), default=0)
+    async def plan(self, number: int, trail: list[Event], letters: Iterable[DeadLetter], anew: bool) -> Edition:
+        """Edition `number`: of the abandoned parts `anew`, else of whatever was not done. Nothing is stored yet."""
+        deadline = self.runtime.clock() + self.runtime.workflow.deadline
+        before = max(reruns(trail).values(), default=0)
         stored = await self._answers()
         if anew:
             events, parts = await self._begun_anew(stored, before)
@@ -88,21 +91,26 @@ class Redriver:
         return await self._stored(edition.number)
 
     async def carry_out(self, edition: Edition) -> None:
-        """Bring an edition on its way: its place in the trail, its deadline, its events."""
-        await self.runtime.journal.record(self.request_id, edition.opened)
+        """Bring an edition on its way: its deadline (what is begun has to end), its place in the trail, its events."""
         if deadline := edition.opened.moment("deadline"):
             await self.runtime.watch(self.request_id, deadline)
+        await self.runtime.journal.record(self.request_id, edition.opened)
         for event in edition.events:
             await self.runtime.steps.send(self.request_id, event)
         await self.runtime.store.mark(self._key(edition.number, "sent"), self._key(edition.number, "edition"))
 
     async def again(self, letter: DeadLetter) -> Event:
         """Send a dead letter on within its edition, to the agent that failed; what was sent."""
+        event = self.revived(letter)
+        await self.runtime.steps.send(self.request_id, event)
+        await self.runtime.dead_letters.mark(letter, "again")
+        return event
+
+    def revived(self, letter: DeadLetter) -> Event:
+        """A dead letter's event as it is sent within its edition, for the agent that failed alone."""
         step = step_of(letter.event, self.runtime.workflow)
         times = str(redriven_of(letter.event) + 1)
-        event = revived(letter.event).having(**{ADDRESSEE: step.agent if step else None, REDRIVEN: times})
-        await self.runtime.steps.send(self.request_id, event)
-        return event
+        return revived(letter.event).having(**{ADDRESSEE: step.agent if step else None, REDRIVEN: times})
 
     async def _stored(self, number: int) -> Edition:
         content = json.loads(await self.runtime.store.get(self._key(number, "edition")) or b"{}")

@@ -52,6 +52,7 @@ class TrailEvent(BaseModel):
 class DeadLetter(BaseModel):
     """An event that nobody could handle."""
 
+    letter: str = Field(description="its name; names of later letters are greater")
     request_id: UUID | None = Field(description="null where the event names none")
     event: str = Field(description="its type")
     id: str
@@ -71,6 +72,13 @@ class DeadLetter(BaseModel):
     currency: str = ""
     calls: int = Field(0, description="model calls of the failed step that were answered, and are not bought again")
     redriven: str = Field("", description="as what it was sent again: `edition N`, or `again`; empty until then")
+
+
+class DeadLetters(BaseModel):
+    """A page of dead letters."""
+
+    letters: list[DeadLetter]
+    next: str | None = Field(description="`after` of the next page, which may be there even where this one is short")
 
 
 class SentEvent(BaseModel):

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from eventing.deadletters import NAME
 from eventing.workflow import Workflow
 from schemas import Contract, ResearchQuery, WorkflowState, contract_for
-from schemas.gateway import Accepted, DeadLetter, Redriven, ResearchRequest, TrailEvent
+from schemas.gateway import Accepted, DeadLetters, Redriven, ResearchRequest, TrailEvent
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
@@ -95,6 +96,10 @@ ROUTES = (
         dict[str, Any], problems=(404, 503),
     ),
     Route(
+        "redrive_plan", "GET", "/research/{id}/redrive", "What would be sent on; nothing is", 200, "what would be",
+        JSON, Redriven, problems=(404, 409, 503),
+    ),
+    Route(
         "redrive", "POST", "/research/{id}/redrive", "Send it on from where it failed", 202, "what was sent again", JSON,
         Redriven, problems=(404, 409, 429, 503),
         note="Dead letters go to the agent that failed. A request that has failed, or whose parts were abandoned, goes on "
@@ -122,11 +127,13 @@ ROUTES = (
         headers=("ce-specversion", "ce-id", "ce-source", "ce-type"),
     ),
     Route(
-        "dead", "GET", "/dead", "The dead letters: what nobody could handle, and why", 200, "the letters, the oldest first",
-        JSON, list[DeadLetter], problems=(422, 503), tag="platform",
+        "dead", "GET", "/dead", "The dead letters that wait: what nobody could handle, and why", 200,
+        "a page of them, the oldest first", JSON, DeadLetters, problems=(422, 503), tag="platform",
         query=(
             Query("agent", "of the agent that failed", {"type": "string"}),
             Query("request", "of one request", {"type": "string", "format": "uuid"}),
+            Query("sent", "whether those are told, too, that were sent again", {"type": "boolean", "default": False}),
+            Query("after", "the `next` of the page before", {"type": "string", "pattern": f"^{NAME.pattern}$"}),
         ),
     ),
     Route("openapi", "GET", "/openapi.json", "This description", 200, "an OpenAPI 3.1 document", JSON, tag="platform"),

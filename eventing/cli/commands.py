@@ -168,29 +168,37 @@ def trail(request_id: str, as_json: bool) -> None:
 @main.command()
 @click.option("--agent", help="Those of one agent.")
 @click.option("--request", type=click.UUID, help="Those of one request.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def dead(agent: str | None, request: UUID | None, as_json: bool) -> None:
-    """Show the dead letters: what nobody could handle, why, and what was paid already."""
+@click.option("--all", "sent", is_flag=True, help="Those that were sent again, too.")
+@click.option("--json", "as_json", is_flag=True, help="Every letter as a line of JSON.")
+def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> None:
+    """Show the dead letters that wait: what nobody could handle, why, and what was paid already."""
     from eventing.cli import dead
 
-    dead.show(project.gateway_url(project.config()), agent, str(request) if request else None, as_json)
+    dead.show(project.gateway_url(project.config()), agent, request, sent, as_json)
 
 
 @main.command()
 @click.argument("request_id", type=click.UUID, required=False)
-@click.option("--all", "every", is_flag=True, help="Every request whose dead letters wait.")
+@click.option("--all", "every", is_flag=True, help="Every request of which dead letters wait.")
 @click.option("--agent", help="Every request that waits because this agent failed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
-def redrive(request_id: UUID | None, every: bool, agent: str | None, yes: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="What was sent, a line of JSON a request.")
+def redrive(request_id: UUID | None, every: bool, agent: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Send a request on from where it failed: nothing that was done is done or paid for again.
 
     Dead letters go to the agent that failed. A request that has failed, or of which parts were abandoned, goes on as a new
     edition, with a deadline, a token budget and a mail of its own.
     """
-    from eventing.cli import dead
+    from eventing.cli import redriving
 
-    url = project.gateway_url(project.config())
-    dead.redrive(url, str(request_id) if request_id else None, agent, every, yes)
+    if (request_id is not None) + every + (agent is not None) != 1:
+        raise click.UsageError("name one: REQUEST_ID, --all, or --agent A")
+    how = redriving.How(project.gateway_url(project.config()), dry_run, as_json)
+    if request_id is not None:
+        how.send(str(request_id))
+    else:
+        redriving.every(how, agent, asked=yes or agent is not None)
 
 
 @main.command()

@@ -20,7 +20,7 @@ from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
-from functions.gateway import admission, opening, reading, redriving, streaming
+from functions.gateway import admission, letters, opening, reading, redriving, streaming
 
 BODY_BYTES = 256 * 1024
 
@@ -119,10 +119,12 @@ async def _intake(request: Request, _: str) -> Response:
 
 
 def _accepted(request_id: UUID) -> Response:
-    body = json.dumps({"request_id": str(request_id)}) + "\n"
-    return Response(
-        body, 202, {"Location": f"/{routes.collection_of(_runtime().workflow)}/{request_id}"}, media_type="application/json"
-    )
+    return _taken(json.dumps({"request_id": str(request_id)}), request_id)
+
+
+def _taken(body: str, request_id: UUID) -> Response:
+    where = f"/{routes.collection_of(_runtime().workflow)}/{request_id}"
+    return Response(f"{body}\n", 202, {"Location": where}, media_type="application/json")
 
 
 async def _opening(_: Request, __: str) -> Response:
@@ -173,16 +175,19 @@ def _edition(request: Request) -> str:
     return request.query_params.get("edition", "0")
 
 
+async def _redrive_plan(_: Request, request_id: str) -> Response:
+    told = await redriving.planned(UUID(request_id), _runtime())
+    return Response(told.model_dump_json() + "\n", media_type="application/json")
+
+
 async def _redrive(_: Request, request_id: str) -> Response:
     told = await redriving.redrive(UUID(request_id), _runtime(), _desk())
-    return Response(told.model_dump_json() + "\n", 202, media_type="application/json")
+    return _taken(told.model_dump_json(), UUID(request_id))
 
 
 async def _dead(request: Request, _: str) -> Response:
-    asked = request.query_params
-    letters = await redriving.letters(_runtime(), asked.get("agent"), asked.get("request"))
-    body = ", ".join(letter.model_dump_json() for letter in letters)
-    return Response(f"[{body}]\n", media_type="application/json")
+    page = await letters.page(_runtime(), letters.Asked.of(dict(request.query_params)))
+    return Response(page.model_dump_json() + "\n", media_type="application/json")
 
 
 def _routes() -> tuple[routes.Route, ...]:
@@ -215,6 +220,7 @@ _HANDLERS = {
     "report": _report,
     "report_markdown": _report_markdown,
     "report_json": _report_json,
+    "redrive_plan": _redrive_plan,
     "redrive": _redrive,
     "dead": _dead,
     "openapi": _openapi,

@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from eventing.cli import dead, gateway
+from eventing.cli import dead, gateway, redriving
 from eventing.cli.commands import main as command
-from eventing.cli.errors import CommandError
+from eventing.cli.errors import CommandError, NotRunningError
 from eventing.deadletters import attempts, reason, revived, step_of
 from eventing.envelope import Event
 from eventing.testing import REQUEST
 from eventing.workflow import named
-from functions.gateway import main
+from functions.gateway import letters, main
 from tests.eventing.whole import Whole
 
 WORKFLOW = named("research")
@@ -95,25 +95,32 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> Any:
     return whole
 
 
-def torpor(*arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(command, arguments)
+def torpor(*arguments: str, said: str | None = None) -> tuple[int, str]:
+    done = CliRunner().invoke(command, arguments, input=said)
     return done.exit_code, done.output
 
 
+def told(world: Any, query: str = "") -> list[dict[str, Any]]:
+    """The letters of a page that must be the last."""
+    page = world.client.get(f"/dead{query}").json()
+    assert page["next"] is None
+    return list(page["letters"])
+
+
 async def test_the_gateway_tells_of_each_letter_what_is_worth_knowing(world):
-    assert world.client.get("/dead").json() == []
+    assert told(world) == []
     await world.ask()
-    (told,) = world.client.get("/dead").json()
-    assert (told["request_id"], told["event"], told["step"], told["agent"]) == (
+    (one,) = told(world)
+    assert (one["request_id"], one["event"], one["step"], one["agent"]) == (
         str(REQUEST),
         "summary_ready",
         "validate",
         "validator",
     )
-    assert (told["part"], told["revision"], told["edition"], told["code"], told["attempts"]) == (2, 0, 0, 422, 1)
-    assert (told["reason"], told["error"], told["redriven"]) == ("validator is broken", "Refused", "")
+    assert (one["part"], one["revision"], one["edition"], one["code"], one["attempts"]) == (2, 0, 0, 422, 1)
+    assert (one["reason"], one["error"], one["redriven"]) == ("validator is broken", "Refused", "")
     state = await world.state()
-    assert (told["steps"], told["tokens"], told["calls"]) == (len(state.steps), state.tokens, 1) and told["tokens"] > 0
+    assert (one["steps"], one["tokens"], one["calls"]) == (len(state.steps), state.tokens, 1) and one["tokens"] > 0
 
 
 async def test_letters_are_found_by_agent_and_request(world):
@@ -122,28 +129,83 @@ async def test_letters_are_found_by_agent_and_request(world):
         ("agent=validator", 1),
         ("agent=planner", 0),
         (f"request={REQUEST}", 1),
+        (f"request={str(REQUEST).upper()}", 1),
         (f"request={uuid4()}", 0),
         (f"request={REQUEST}&agent=notifier", 0),
     ):
-        assert len(world.client.get(f"/dead?{asked}").json()) == count, asked
-    assert world.client.get("/dead?request=7").status_code == 422
+        assert len(told(world, f"?{asked}")) == count, asked
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("request=7", "request must be"),
+        (f"request={REQUEST}/../x", "request must be"),
+        ("after=x", "after must be"),
+        ("after=../../deadlines", "after must be"),
+        ("sent=yes", "sent must be true or false"),
+    ],
+)
+def test_a_query_that_means_nothing_is_refused_by_its_name(world, query, named):
+    answer = world.client.get(f"/dead?{query}")
+    assert answer.status_code == 422 and named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("request_id", ["7", "..", "%2e%2e", f"{REQUEST}%00", f"{REQUEST}~1", "\u0661" * 36])
+def test_no_id_that_is_none_reaches_the_store(world, request_id):
+    for method in ("GET", "POST"):
+        assert world.client.request(method, f"/research/{request_id}/redrive").status_code == 404
+
+
+async def test_a_letter_is_kept_once_however_often_it_is_delivered(world):
+    await world.ask()
+    (kept,) = await world.runtime.dead_letters.every(REQUEST)
+    for _ in range(3):
+        world.later(seconds=5)
+        await world.tracker.take(kept.event)
+    assert [letter.since for letter in await world.runtime.dead_letters.every(REQUEST)] == [kept.since]
+
+
+async def test_thousands_of_letters_are_told_page_by_page_the_oldest_first(world, monkeypatch):
+    monkeypatch.setattr(letters, "PAGE", 20)
+    monkeypatch.setattr(letters, "LOOKED_AT", 60)
+    for n in range(130):
+        kind, failed = ("summary_ready", "validator") if n % 10 else ("research_requests", "planner")
+        await world.tracker.take(letter(id=str(n), type=kind, failedstep=failed, knativeerrorcode="422"))
+    seen, sizes, after = [], [], ""
+    while True:
+        page = world.client.get(f"/dead?agent=validator{after}").json()
+        seen += [one["id"] for one in page["letters"]]
+        sizes.append(len(page["letters"]))
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert seen == [str(n) for n in range(130) if n % 10]
+    assert max(sizes) < 40 and len(sizes) > 3
+    assert len(torpor("dead", "--json")[1].splitlines()) == 130
+    assert "130 wait (validator 117, planner 13)" in torpor("dead")[1]
+    assert [json.loads(line)["id"] for line in torpor("dead", "--json", "--agent", "planner")[1].splitlines()] == [
+        str(n) for n in range(0, 130, 10)
+    ]
 
 
 async def test_a_letter_of_no_known_request_is_told_and_left(world):
     dead_record = letter(type="dev.knative.kafka.event", failedstep="gateway", knativeerrorcode="422", reason="no JSON")
     assert await world.tracker.take(dead_record) == "no request"
-    (told,) = world.client.get("/dead").json()
-    assert (told["request_id"], told["agent"], told["step"]) == (None, "gateway", None)
-    assert "1 dead letters belong to no known request" in torpor("redrive", "--all")[1]
-    assert "request of no known request" in torpor("dead")[1]
+    (one,) = told(world)
+    assert (one["request_id"], one["agent"], one["step"]) == (None, "gateway", None)
+    code, text = torpor("redrive", "--all")
+    assert code == 0 and "1 dead letter belongs to no known request" in text and "no dead letter waits that can" in text
+    assert "of no known request" in torpor("dead")[1]
 
 
 async def test_an_unknown_request_and_one_that_has_nothing_to_send_are_refused(world):
     assert world.client.post(f"/research/{uuid4()}/redrive").status_code == 404
     world.failing = lambda *_: False
     await world.ask()
-    answer = world.client.post(f"/research/{REQUEST}/redrive")
-    assert answer.status_code == 409 and "no part was abandoned" in answer.json()["detail"]
+    for method in ("GET", "POST"):
+        answer = world.client.request(method, f"/research/{REQUEST}/redrive")
+        assert answer.status_code == 409 and "no part was abandoned" in answer.json()["detail"]
 
 
 async def test_the_report_of_an_edition_is_read_by_its_link(world):
@@ -159,30 +221,45 @@ async def test_the_report_of_an_edition_is_read_by_its_link(world):
 
 
 async def test_the_command_shows_letters_and_sends_them_on(world):
-    assert torpor("dead") == (0, "no dead letters\n")
-    assert torpor("dead", "--agent", "planner", "--json") == (0, "[]\n")
+    assert torpor("dead") == (0, "no dead letter waits\n")
+    assert torpor("dead", "--agent", "planner", "--all") == (0, "no dead letter of agent planner\n")
+    assert torpor("dead", "--json") == (0, "")
     await world.ask()
     code, text = torpor("dead")
-    assert code == 0 and "validator could not handle summary_ready, part 2" in text and "1 of 1 wait" in text
+    assert code == 0 and "validator could not handle summary_ready, part 2 in step validate" in text
     assert "why    validator is broken (status 422, Refused)" in text and "tried once" in text
-    assert "none is paid for again" in text
+    assert "and 1 model call of the failed step: not paid for again" in text
+    assert "1 waits (validator 1). Once the cause is mended: torpor redrive REQUEST_ID" in text
     world.failing = lambda *_: False
     code, text = torpor("redrive", str(REQUEST))
-    assert code == 0 and "goes on as edition 1" in text and "summary_ready, part 2 to validator" in text
+    assert code == 0 and "goes on as edition 1, until" in text and "summary_ready, part 2 to validator" in text
     await world.settle()
     assert (await world.state()).status == "complete"
-    assert "sent again (edition 1)" in torpor("dead")[1]
-    assert torpor("redrive", "--all") == (0, "no dead letter waits\n")
-    assert torpor("redrive", "--agent", "validator") == (0, "no dead letter waits of agent validator\n")
+    assert torpor("dead") == (0, "no dead letter waits\n")
+    assert "sent again (edition 1)" in torpor("dead", "--all")[1]
+    assert torpor("redrive", "--all") == (0, "no dead letter waits that can be sent on\n")
+    assert torpor("redrive", "--agent", "validator") == (0, "no dead letter waits of agent validator that can be sent on\n")
+
+
+async def test_a_dry_run_tells_what_would_be_sent_and_changes_nothing(world):
+    await world.ask()
+    before = await world.runtime.store.keys("")
+    code, text = torpor("redrive", "--dry-run", str(REQUEST))
+    assert code == 0 and "would go on as edition 1" in text and "summary_ready, part 2 to validator" in text
+    assert "would go on as edition 1" in torpor("redrive", "--all", "--dry-run")[1]
+    assert await world.runtime.store.keys("") == before and not world.broker.events
+    planned = json.loads(torpor("redrive", "--dry-run", "--json", str(REQUEST))[1])
+    sent = json.loads(torpor("redrive", "--json", str(REQUEST))[1])
+    assert {**planned, "deadline": None} == {**sent, "deadline": None} and planned["letters"] == 1
 
 
 async def test_all_that_wait_are_sent_on_once_it_is_confirmed(world, monkeypatch):
     await world.ask()
-    monkeypatch.setattr(dead, "_asks", lambda: True)
-    done = CliRunner().invoke(command, ["redrive", "--all"], input="n\n")
-    assert done.exit_code == 1 and "send 1 requests on" in done.output and not world.broker.events
-    done = CliRunner().invoke(command, ["redrive", "--all", "--yes"])
-    assert done.exit_code == 0 and "edition 1" in done.output and world.broker.events
+    monkeypatch.setattr(redriving, "_somebody_there", lambda: True)
+    code, text = torpor("redrive", "--all", said="n\n")
+    assert code == 1 and "send 1 request on" in text and not world.broker.events
+    code, text = torpor("redrive", "--all", "--yes")
+    assert code == 0 and "edition 1" in text and world.broker.events
 
 
 @pytest.mark.parametrize("arguments", [[], [str(REQUEST), "--all"], ["--all", "--agent", "x"], ["7"]])
@@ -192,9 +269,23 @@ def test_it_must_be_said_what_is_sent_on(arguments):
 
 async def test_a_request_that_cannot_be_sent_on_is_told_and_the_others_are(world, monkeypatch):
     await world.ask()
-    waiting = json.loads(gateway.call("GET", "/dead"))
+    waiting = told(world)
     other = {**waiting[0], "request_id": str(uuid4())}
     monkeypatch.setattr(dead, "letters", lambda *_: [other, *waiting])
     code, text = torpor("redrive", "--all")
     assert code == 1 and "nothing is known of request" in text and "goes on as edition 1" in text
     assert "1 of 2 requests could not be sent on" in text
+
+
+async def test_without_a_platform_nothing_is_tried_twice(world, monkeypatch):
+    await world.ask()
+    waiting, calls = told(world), []
+
+    def away(*asked: Any) -> bytes:
+        calls.append(asked)
+        raise NotRunningError("nobody answers")
+
+    monkeypatch.setattr(dead, "letters", lambda *_: [{**waiting[0], "request_id": str(uuid4())} for _ in range(9)])
+    monkeypatch.setattr(gateway, "call", away)
+    code, text = torpor("redrive", "--all")
+    assert (code, len(calls)) == (3, 1) and "nobody answers" in text

@@ -17,6 +17,7 @@ from eventing.errors import PublishError
 from eventing.state import fold
 from eventing.testing import NOON, REQUEST
 from functions.gateway import redriving
+from functions.gateway.letters import Asked, page
 from functions.tracker.tracking import TICK
 from tests.eventing.whole import Whole
 
@@ -96,7 +97,7 @@ async def test_a_request_that_fails_again_goes_on_again():
     whole = await failed()
     assert (await whole.redrive()).edition == 1
     assert (await whole.state()).status == "failed", "the cause was not mended"
-    shown = await redriving.letters(whole.runtime)
+    shown = (await page(whole.runtime, Asked(sent=True))).letters
     assert [(letter.edition, letter.redriven) for letter in shown] == [(0, "edition 1"), (1, "")]
     whole.failing = lambda *_: False
     assert (await whole.redrive()).edition == 2
@@ -230,7 +231,7 @@ async def test_an_edition_that_was_stored_and_not_sent_is_sent_by_whoever_asks_n
     whole.broker.fail, whole.broker.error = 1, PublishError("no broker")
     with pytest.raises(PublishError):
         await whole.redrive()
-    (letter,) = await redriving.letters(whole.runtime)
+    (letter,) = (await page(whole.runtime, Asked())).letters
     assert letter.redriven == "", "it still waits: whoever sends all of them on, sends it"
     told = await whole.redrive()
     assert told.edition == 1 and (await whole.state()).status == "complete"
