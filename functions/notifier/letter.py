@@ -7,7 +7,7 @@ The HTML is what mail clients show alike: a table for the layout, styles in the 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -17,6 +17,7 @@ from functions.prose import clipped, plain
 from schemas import ResearchComplete, ResearchFailed
 
 SUBJECT = 120  # characters of the topic in a subject
+_EARLIER = "Earlier mails and reports stay as they are."
 _SANS = "font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _SERIF = "font-family:Georgia,'Times New Roman',serif"
 _DARK = """
@@ -51,6 +52,9 @@ class UnwritableError(Exception):
 def letter(event: ResearchComplete | ResearchFailed, address: str, written: datetime, edition: int = 0) -> EmailMessage:
     """The mail about an edition of a request; the same for the same event and time."""
     said = _complete(event) if isinstance(event, ResearchComplete) else _failed(event)
+    if edition:
+        again = f"This is a new edition ({edition}): the request had ended, and was sent on. {_EARLIER}"
+        said = replace(said, kicker=f"{said.kicker}, new edition", notes=(again, *said.notes))
     message = EmailMessage()
     _address(message, address)
     message["Subject"] = f"{said.kicker}: {said.topic}"

@@ -1,6 +1,7 @@
 """One mail: the link or the reason, nothing injected, the same on every run."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from html import unescape
@@ -60,6 +61,19 @@ async def test_the_mail_brings_the_reason():
     for body in parts(mail):
         assert "the deadline passed" in body
         assert str(REQUEST) in body
+
+
+@pytest.mark.parametrize(("event", "kicker"), [(complete(), "Report"), (failure(), "No report")])
+async def test_the_mail_of_a_new_edition_says_that_it_is_one(event, kicker):
+    ctx = context(FakeModel([]), mail=Outbox())
+    ctx.key = replace(ctx.key, edition=2)
+    (mail,) = await sent(event, ctx)
+    assert mail["Subject"] == f"{kicker}, new edition: the otter cipher"
+    assert mail["Message-ID"] == f"<{REQUEST}~2@torpor>"
+    for body in parts(mail):
+        assert "This is a new edition (2)" in body and "Earlier mails and reports stay as they are" in body
+    (first,) = await sent(event)
+    assert "edition" not in first["Subject"] and "edition" not in next(parts(first))
 
 
 @pytest.mark.parametrize("event", [complete(abandoned=1), complete(topic="量子 <b>&amp;</b>"), failure()])
