@@ -7,10 +7,11 @@ import contextlib
 from dataclasses import replace
 
 import confluent_kafka as ck
+import pytest
 from aiohttp import web
 
 from eventing import kafka
-from eventing.envelope import Event, to_json, to_record
+from eventing.envelope import Event, from_record, to_json, to_record
 from eventing.local.filters import trigger_filter
 from eventing.local.resources import Broker, Delivery, Resources, Sink, Trigger
 from tests.local.subscriber import Subscriber, delivered, dispatching, new_topic, produce, subscribing
@@ -109,6 +110,36 @@ async def test_a_blocked_partition_blocks_no_other(kafka_bootstrap: str) -> None
         async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))):
             await until(lambda: len([e for e in subscriber.events if e.get("partitionkey") == "d"]) == 200)
             assert [e.id for e in subscriber.events if e.get("partitionkey") == "a"] == ["a0"]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_poison_event_keeps_its_partition_no_longer_than_its_retries(kafka_bootstrap: str, ordered: bool) -> None:
+    topic, dead = await new_topic(kafka_bootstrap), await new_topic(kafka_bootstrap)
+    await produce(kafka_bootstrap, topic, *(event(id=str(n), partitionkey="one") for n in range(100)))
+    others, all_others, seen = set[str](), asyncio.Event(), list[int]()
+
+    async def answer(got: Event) -> web.Response:
+        if got.id != "3":
+            others.add(got.id)
+            if len(others) == 99:
+                all_others.set()
+            return web.Response(status=204)
+        if not ordered:
+            await all_others.wait()  # they come while the first attempt is still under way
+        seen.append(len(others))
+        return web.Response(status=500)
+
+    async with subscribing() as subscriber:
+        subscriber.answer = answer
+        trigger = a_trigger(topic, subscriber, ordered=ordered, retry=4)
+        trigger = replace(trigger, delivery=replace(trigger.delivery, dead_letter=Sink(broker=Broker("torpor", dead, dead))))
+        async with dispatching(kafka_bootstrap, Resources(triggers=(trigger,))) as dispatcher:
+            counts = dispatcher.counts[f"trigger torpor/{trigger.name}"]
+            await until(lambda: (counts.delivered, counts.dead_lettered) == (99, 1), 30)
+        assert seen == [3 if ordered else 99] * 5, "ordered waits for the retries, and unordered for nothing"
+        assert await lag(kafka_bootstrap, trigger) == 0
+    (letter,) = [from_record(r.headers, r.key, r.value) for r in kafka.read(kafka_bootstrap, [dead])]
+    assert (letter.id, letter.get("knativeerrorcode")) == ("3", "500")
 
 
 async def test_a_restart_in_the_middle_redelivers_what_was_not_committed_and_nothing_below(kafka_bootstrap: str) -> None:
