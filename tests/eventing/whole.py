@@ -18,7 +18,9 @@ from eventing.mail import MailRefusedError
 from eventing.runtime import Runtime
 from eventing.state import fold, is_dead_letter
 from eventing.step import Steps
-from eventing.testing import NOON, REQUEST, Broker, memory_bucket
+from eventing.testing import NOON, REQUEST, Broker
+from eventing.testing.effects import Effect, at_once
+from eventing.testing.shelf import Shelf
 from functions.accounts import Desk
 from functions.aggregator.agent import handle as aggregator
 from functions.formatter.agent import handle as formatter
@@ -60,14 +62,19 @@ class Mails:
 class Whole:
     """Delivers until nothing is left; what an agent refuses becomes a dead letter at once, as a 422 does."""
 
-    def __init__(self, depth: int = 2) -> None:
+    def __init__(self, depth: int = 2, effect: Effect = at_once) -> None:
         self.now: datetime = NOON
         self.broker, self.mails, self.runs, self.accounts = Broker(), Mails(), Counter[str](), list[tuple[str, str]]()
         self.failing: Callable[[str, Any], bool] = lambda agent, data: False
         self.poor: set[int] = set()  # parts that are not found supported
         self.runtime = Runtime({}, clock=self.tick)
-        store = memory_bucket()
-        steps = Steps(store, self.broker.publish, frozenset(self.runtime.workflow.ends))
+
+        async def publish(event: Event) -> None:
+            await effect(f"publish {event.type}", lambda: None)
+            await self.broker.publish(event)
+
+        store = Shelf(effect=effect)
+        steps = Steps(store, publish, frozenset(self.runtime.workflow.ends))
         self.runtime.__dict__.update(store=store, publisher=self.broker, steps=steps, _mail_server=self.mails)
         self.desk = Desk(None)
         self.tracker = Tracker(self.runtime, self.desk)
