@@ -132,7 +132,7 @@ from tests.local.conftest import local_config
 
 ended = threading.Event()
 
-def fetch(_, progress):
+def fetch(_, progress, **how):
     os.kill(os.getpid(), signal.SIGINT)
     try:
         while True:
