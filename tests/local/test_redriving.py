@@ -36,9 +36,8 @@ def model() -> Iterator[FakeServer]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The research workflow's agents in a project of their own, whose code a test may change."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "functions", folder / "functions", ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
-    for agent in (folder / "functions").glob("*/agent.py"):
-        (agent.parent / "__init__.py").touch()
+    shutil.copytree(ROOT / "functions", folder / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "functions/__init__.py").unlink()  # the folder extends the package's
     shutil.copy(ROOT / "eventing/workflows/research.yaml", folder)
     return folder
 
