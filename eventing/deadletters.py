@@ -18,6 +18,7 @@ from uuid import UUID
 
 from eventing.editions import ADDRESSEE, REDRIVEN, edition_of
 from eventing.envelope import Event, from_content, to_content
+from eventing.errors import retried
 from eventing.step import Objects
 from eventing.workflow import Step, Workflow
 
@@ -56,7 +57,7 @@ def step_of(dead: Event, workflow: Workflow) -> Step | None:
 def attempts(dead: Event, workflow: Workflow) -> int:
     """How often its delivery was tried: once where the answer said that trying again is of no use."""
     code = dead.get("knativeerrorcode")
-    final = code.isdigit() and int(code) < 500 and int(code) not in (404, 408, 409, 429)
+    final = code.isdigit() and not retried(int(code))
     return 1 if final else 1 + workflow.delivery.retries
 
 

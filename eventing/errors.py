@@ -21,6 +21,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
+def retried(status: int) -> bool:
+    """Whether Eventing delivers an event again after such an answer."""
+    return status >= 500 or status in (404, 408, 409, 429)
+
+
 class EventingError(Exception):
     """Root of the room's errors; `status` is the HTTP answer, which tells the broker whether to try again."""
 

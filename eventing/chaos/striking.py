@@ -18,8 +18,8 @@ from eventing.chaos.scenario import Fault, Scenario
 from eventing.chaos.stage import STUB, Stage, StageError
 from eventing.local import kafka_server, model_server, preflight, processes, scheduler
 from eventing.local.errors import LocalPlatformError
+from eventing.local.instance import function_of
 
-_FUNCTION = "function."
 _ORDER_S = 15.0  # that an ordered death may wait for somebody to come to its place
 _LOOK_S = 0.01
 _OLD_S = 60.0
@@ -73,9 +73,11 @@ class Injector:
         if place:
             return await self._ordered(place)
         awake = [
-            service for service in processes.leftovers(self.stage.config.state) if _agent(service) and _is(service, fault)
+            service
+            for service in processes.leftovers(self.stage.config.state)
+            if function_of(service) and _is(service, fault)
         ]
-        return _kill(self.chance.choice(awake), "agents", _agent) if awake else None
+        return _kill(self.chance.choice(awake), "agents", function_of) if awake else None
 
     async def _ordered(self, place: str) -> Struck | None:
         """Somebody dies at a place; one order at a time."""
@@ -151,13 +153,8 @@ class Injector:
         return struck
 
 
-def _agent(service: processes.Service) -> str:
-    """The agent of a function's process; empty where it is none."""
-    return service.name.removeprefix(_FUNCTION).rsplit(".", 1)[0] if service.name.startswith(_FUNCTION) else ""
-
-
 def _is(service: processes.Service, fault: Fault) -> bool:
-    return fault.agent is None or _agent(service) == fault.agent.replace("_", "-")
+    return fault.agent is None or function_of(service) == fault.agent.replace("_", "-")
 
 
 def _kill(

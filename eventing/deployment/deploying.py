@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from eventing.checking import examine
 from eventing.deployment import cluster, images
@@ -12,10 +12,8 @@ from eventing.deployment.errors import DeploymentError
 from eventing.manifests.resources import NAMESPACE
 from eventing.project import PACKAGE
 
-Say = Callable[[str], None]
 
-
-def deploy(chosen: Sequence[str], say: Say) -> None:
+def deploy(chosen: Sequence[str], say: images.Say) -> None:
     """Deploy functions, once everything was found to be there.
 
     Raises:

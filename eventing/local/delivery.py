@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from eventing.envelope import STRUCTURED, Event, cleaned, from_request
-from eventing.errors import EventingError
+from eventing.errors import EventingError, retried
 from eventing.local.resources import Broker, Delivery, Sink
 from eventing.local.sinks import Answer, Sinks, UnreachableError
 
@@ -121,11 +121,6 @@ class Courier:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         if self._stopping.is_set():
             raise InterruptedDeliveryError
-
-
-def retried(status: int) -> bool:
-    """Whether Eventing tries again after such an answer."""
-    return status >= 500 or status in (404, 408, 409, 429)
 
 
 def _again(status: int, delivery: Delivery) -> bool:

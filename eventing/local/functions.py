@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 _MOST_PROCESSES = 16  # of one function on one machine, where func.yaml sets no limit
 _RESTART_S = (0.5, 1, 2, 4, 8, 15, 30)  # before a function with a min-scale is started again
 
+COLDSTART = "Torpor-Coldstart"  # on the request that was held while its function woke
+WAITED = "Torpor-Wake-Seconds"  # for how long
+
 Start = Callable[[Function], Awaitable[Instance]]
 Farewell = Callable[[Instance], Awaitable[None]]  # what is done with a process before it is stopped
 
@@ -34,6 +37,11 @@ class Place:
     @property
     def url(self) -> str:
         return self.instance.url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the request is told of its wait."""
+        return {COLDSTART: "true", WAITED: f"{self.waited_s:.3f}"} if self.woke else {}
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -13,11 +13,17 @@ from eventing.local.functions import Scaled
 from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
 from eventing.local.resources import Sink
-from eventing.local.sinks import COLDSTART, WAITED
 
 # What concerns one connection only (RFC 9110 7.6.1), and what the client and server set anew.
 _HOP = {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 _UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=5)
+
+
+def all_through(through: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
+    """An application in which every request goes one way."""
+    app = web.Application(client_max_size=0)
+    app.router.add_route("*", "/{path:.*}", through)
+    return app
 
 
 class GatewayProxy:
@@ -27,18 +33,12 @@ class GatewayProxy:
         self._function = function
         self._http = http
 
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=0)
-        app.router.add_route("*", "/{path:.*}", self.through)
-        return app
-
     async def through(self, request: web.Request) -> web.StreamResponse:
         while True:
             try:
                 async with self._function.request() as place:
                     try:
-                        woken = {COLDSTART: "true", WAITED: f"{place.waited_s:.3f}"} if place.woke else {}
-                        return await passed(self._http, request, place.url, woken)
+                        return await passed(self._http, request, place.url, place.headers)
                     except aiohttp.ClientConnectorError:
                         self._function.gone(place.instance, "takes no connections")  # it got nothing: another may
             except FunctionUnavailableError as error:
@@ -54,11 +54,6 @@ class ServiceProxy:
     def __init__(self, service: Sink, http: aiohttp.ClientSession) -> None:
         self._service = service
         self._http = http
-
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=0)
-        app.router.add_route("*", "/{path:.*}", self.through)
-        return app
 
     async def through(self, request: web.Request) -> web.StreamResponse:
         try:

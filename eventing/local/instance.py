@@ -126,9 +126,14 @@ async def _begun(function: str, project: Path, state: Path, environ: Mapping[str
     return Instance(function, port, process, noted)
 
 
+def function_of(service: processes.Service) -> str:
+    """The function of which a process is an instance; empty where it is of none."""
+    return service.name.removeprefix(_RECORDS).rsplit(".", 1)[0] if service.name.startswith(_RECORDS) else ""
+
+
 def end_leftovers(state: Path) -> list[str]:
     """End the processes that a killed platform left behind; their names."""
-    found = [s for s in processes.leftovers(state) if s.name.startswith(_RECORDS)]
+    found = [s for s in processes.leftovers(state) if function_of(s)]
     for service in found:
         processes.stop(service, grace_s=0.2)  # whom it would answer is gone
     for stale in (state / "run").glob(f"{_RECORDS}*.json"):

@@ -18,7 +18,7 @@ from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
 from eventing.local.functions import Functions
-from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy
+from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy, all_through
 from eventing.local.instance import Instance
 from eventing.local.listening import Listener
 from eventing.local.loading import load
@@ -105,12 +105,13 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
     stack.push_async_callback(parts.functions.close)
+    gateway: GatewayProxy | ServiceProxy | None = None
     if config.services:
-        outer = ServiceProxy(config.services.sink(GATEWAY), parts.http)
-        await _serve(outer.app(), config.ports.gateway, "the gateway", stack)
+        gateway = ServiceProxy(config.services.sink(GATEWAY), parts.http)
     elif GATEWAY in parts.functions:
-        proxy = GatewayProxy(parts.functions[GATEWAY], parts.http)
-        await _serve(proxy.app(), config.ports.gateway, "the gateway", stack)
+        gateway = GatewayProxy(parts.functions[GATEWAY], parts.http)
+    if gateway:
+        await _serve(all_through(gateway.through), config.ports.gateway, "the gateway", stack)
     return dispatcher
 
 

@@ -19,8 +19,6 @@ from eventing.local.resources import Broker, Function, Sink
 from eventing.posting import ExchangeError, UnreachedError
 
 _log = logging.getLogger(__name__)
-COLDSTART = "Torpor-Coldstart"  # on the request that was held while its function woke
-WAITED = "Torpor-Wake-Seconds"  # for how long
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,8 @@ class Sinks:
         while True:
             try:
                 async with scaled.request() as place, asyncio.timeout(function.time_limit_s):
-                    woken = {COLDSTART: "true", WAITED: f"{place.waited_s:.3f}"} if place.woke else {}
                     try:
-                        reply = await place.instance.poster.post(path.lstrip("/"), headers | woken, body, None)
+                        reply = await place.instance.poster.post(path.lstrip("/"), headers | place.headers, body, None)
                         return Answer(reply.status, reply.headers, reply.body)
                     except UnreachedError:
                         scaled.gone(place.instance, "takes no connections")  # it got nothing: another process may

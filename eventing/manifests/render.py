@@ -76,7 +76,8 @@ def _publishers(workflow: Workflow) -> dict[str, list[str]]:
     """Event -> the functions that publish it."""
     found: dict[str, list[str]] = {workflow.opens: ["gateway"]}
     pairs = [(event, step.agent) for step in workflow.steps for event in step.answers]
-    pairs += [(event, tracker.agent) for tracker in [workflow.tracker] if tracker for event in tracker.answers]
+    if tracker := workflow.tracker:
+        pairs += [(event, tracker.agent) for event in tracker.answers]
     for event, agent in pairs:
         if agent not in (who := found.setdefault(event, [])):
             who.append(agent)

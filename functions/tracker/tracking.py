@@ -64,8 +64,10 @@ class Tracker:
 
     async def _close_accounts(self) -> None:
         """Close the accounts of what has ended, as far as the scheduler answers; a later event or tick closes the rest."""
+        if self._desk is None:
+            return
         for key in await self._runtime.store.keys(UNCLOSED):
-            if self._desk is None or not await self._desk.close(key.rpartition("/")[2]):
+            if not await self._desk.close(key.rpartition("/")[2]):
                 return
             await self._runtime.store.delete(key)
 

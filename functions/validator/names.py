@@ -65,13 +65,8 @@ def _designated(claim: str, passage: str) -> str:
     there = [(name.lower(), number) for name, number in _DESIGNATED.findall(passage)]
     for name, number in _DESIGNATED.findall(claim):
         owners = {owner for owner, other in there if other == number} - _MONTHS
-        if (
-            owners
-            and name.lower() not in owners | _MONTHS
-            and not any(within(number, t) and within(name, t) for t in [passage])
-        ):
-            return f"the passage has {' and '.join(sorted(owners))} {number}, not {name} {number}"
-        if owners and name.lower() not in owners | _MONTHS and re.match(r"[A-Z]{2}", name):
+        both = within(number, passage) and within(name, passage)
+        if owners and name.lower() not in owners | _MONTHS and (not both or re.match(r"[A-Z]{2}", name)):
             return f"the passage has {' and '.join(sorted(owners))} {number}, not {name} {number}"
     return ""
 

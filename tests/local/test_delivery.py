@@ -13,7 +13,8 @@ from aiohttp import web
 
 from eventing import kafka
 from eventing.envelope import Event, from_record, to_json, to_request
-from eventing.local.delivery import Counts, Courier, InterruptedDeliveryError, Route, retried
+from eventing.errors import retried
+from eventing.local.delivery import Counts, Courier, InterruptedDeliveryError, Route
 from eventing.local.resources import Broker, Delivery, Sink
 from eventing.local.sinks import Sinks
 from tests.local.subscriber import Subscriber, sinks, subscribing
