@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -53,8 +55,14 @@ def parsed(body: bytes, runtime: Runtime) -> BaseModel:
         json_of(body)
     except ValueError as error:
         raise NotJSONError(f"the body is no JSON: {error}") from None
-    try:
+    with _telling():
         return opening.asked(opening.contract(runtime)).model_validate_json(body)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         raise ContractError("the request breaks its contract", faults(error)) from error
 
@@ -82,6 +90,8 @@ async def admit_event(event: Event, runtime: Runtime, desk: Desk) -> UUID:
     if event.type != runtime.workflow.opens:
         raise ContractError(f"the gateway takes events of type {runtime.workflow.opens}, got {event.type[:80]!r}")
     query = validated(event, opening.contract(runtime))
+    with _telling():  # nor may an event ask what a person may not
+        opening.asked(opening.contract(runtime)).model_validate(dict(query))
     kept = {name: event.get(name) for name in ("traceparent", "tracestate", "targetversion", "deadline") if event.get(name)}
     event.moment("time")
     if deadline := event.moment("deadline"):

@@ -147,6 +147,13 @@ def test_a_cloudevent_that_forges_a_later_step_is_refused(world):
     assert not world.broker.events
 
 
+def test_a_cloudevent_may_ask_no_more_than_a_person_may(world):
+    headers, body = to_request(opening({"request_id": str(uuid4()), "topic": " \t", "depth": 1}))
+    answer = world.client.post("/", content=body, headers=headers)
+    assert answer.status_code == 422 and "topic: Value error, must say something" in answer.text
+    assert not world.broker.events
+
+
 def test_a_plain_record_of_the_inbox_becomes_one_request_however_often_it_comes(world):
     record = opening({"topic": "x", "depth": 1}, "dev.knative.kafka.event").having(
         id="partition:0/offset:7", source="/apis/inbox"
