@@ -128,15 +128,15 @@ def test_topics_and_their_cluster_go_by_the_same_names() -> None:
     assert {topic["metadata"]["namespace"] for topic in topics} == {namespace}
 
 
-def test_every_secret_that_an_agent_must_have_is_made() -> None:
+def test_every_secret_and_setting_that_an_agent_must_have_is_made() -> None:
     made = (TERRAFORM / "environments/existing/20-torpor/main.tf").read_text()
     for service in (found for found in _generated() if found["apiVersion"].startswith("serving.knative.dev/")):
         for container in service["spec"]["template"]["spec"]["containers"]:
             for variable in container.get("env", []):
-                wanted = variable.get("valueFrom", {}).get("secretKeyRef", {"optional": True})
-                if not wanted.get("optional"):
-                    assert re.search(rf"\b{wanted['name']} += \{{", made), wanted
-                    assert re.search(rf'"?\b{wanted["key"]}"? += ', made), wanted
+                for wanted in variable.get("valueFrom", {}).values():
+                    if not wanted.get("optional"):
+                        assert re.search(rf"\b{wanted['name']} += \{{", made), wanted
+                        assert re.search(rf'"?\b{wanted["key"]}"? += ', made), wanted
 
 
 def _generated() -> list[dict[str, Any]]:

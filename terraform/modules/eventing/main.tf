@@ -98,6 +98,17 @@ resource "kubectl_manifest" "secrets" {
   depends_on = [kubectl_manifest.namespace]
 }
 
+resource "kubectl_manifest" "settings" {
+  yaml_body = yamlencode({
+    apiVersion = "v1"
+    kind       = "ConfigMap"
+    metadata   = { name = "settings", namespace = var.namespace, labels = local.labels }
+    data       = var.settings
+  })
+
+  depends_on = [kubectl_manifest.namespace]
+}
+
 resource "kubectl_manifest" "kafka_secret" {
   sensitive_fields = ["data"]
   yaml_body = yamlencode({
@@ -159,7 +170,7 @@ resource "kubectl_manifest" "agents" {
 
   wait       = true
   yaml_body  = each.value
-  depends_on = [kubectl_manifest.ground, kubectl_manifest.secrets]
+  depends_on = [kubectl_manifest.ground, kubectl_manifest.secrets, kubectl_manifest.settings]
 }
 
 resource "kubectl_manifest" "deliveries" {

@@ -61,9 +61,19 @@ variable "images" {
 }
 
 variable "environment" {
-  description = "Values for environment variables that an agent's func.yaml sets, by name (TORPOR_PUBLIC_URL, TORPOR_STORE)."
+  description = "Values for environment variables that an agent's func.yaml sets, by name (TORPOR_INGRESS, TORPOR_STORE)."
   type        = map(string)
   default     = {}
+}
+
+variable "settings" {
+  description = "The ConfigMap `settings` that agents read: `public-url` (where people reach the gateway), `sources` (a collection of documents, or \"\")."
+  type        = map(string)
+
+  validation {
+    condition     = length(setsubtract(["public-url", "sources"], keys(var.settings))) == 0
+    error_message = "settings must hold public-url and sources; without one of them an agent's pod does not start."
+  }
 }
 
 variable "secrets" {

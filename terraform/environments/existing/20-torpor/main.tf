@@ -75,11 +75,14 @@ module "eventing" {
     password          = module.broker.credentials.password
     authority         = module.broker.credentials.authority
   }
+  settings = {
+    "public-url" = local.gateway_url
+    sources      = var.sources
+  }
   environment = {
-    TORPOR_PUBLIC_URL = local.gateway_url
-    TORPOR_STORE      = nonsensitive(var.store.url)
-    TORPOR_INGRESS    = local.ingress
-    TORPOR_MODEL_URL  = "http://scheduler.${var.namespace}.svc.cluster.local/v1"
+    TORPOR_STORE     = nonsensitive(var.store.url)
+    TORPOR_INGRESS   = local.ingress
+    TORPOR_MODEL_URL = "http://scheduler.${var.namespace}.svc.cluster.local/v1"
   }
   secrets = {
     store = {

@@ -124,6 +124,17 @@ variable "mail" {
   }
 }
 
+variable "sources" {
+  description = "Collection of documents that requests use which name none, as `torpor ask --sources` puts it into the bucket and names it."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9][A-Za-z0-9._-]*)?$", var.sources))
+    error_message = "sources must be a collection's name such as \"post-quantum-1f2e3d4c\", or \"\" for none."
+  }
+}
+
 variable "pools" {
   description = "File of the scheduler's pools (docs/models.md); null: one vLLM on a GPU of this cluster."
   type        = string
