@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from eventing.checking import examine
 from eventing.deployment import engines, images
 from eventing.deployment.deploying import deploy
 from eventing.deployment.errors import DeploymentError
@@ -20,6 +21,8 @@ def main(arguments: list[str]) -> int:
             raise DeploymentError("images are built in a checkout of the repository")
         (PACKAGE / "build").mkdir(exist_ok=True)
         os.chdir(PACKAGE)
+        if problems := examine(PACKAGE, None).problems:
+            raise DeploymentError("\n".join(str(problem) for problem in problems))
         if given.what == "deploy":
             deploy(given.functions, _say)
         else:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from eventing.checking import examine
 from eventing.deployment import cluster, images
 from eventing.deployment.errors import DeploymentError
 from eventing.manifests.resources import NAMESPACE
@@ -14,14 +13,12 @@ from eventing.project import PACKAGE
 
 
 def deploy(chosen: Sequence[str], say: images.Say) -> None:
-    """Deploy functions, once everything was found to be there.
+    """Deploy functions of a sound project, once everything was found to be there.
 
     Raises:
         DeploymentError: what is missing, or which deployment failed.
     """
     wanted = [name for name in images.names(chosen) if name != images.SCHEDULER]
-    if problems := examine(PACKAGE, None).problems:
-        raise DeploymentError("\n".join(str(problem) for problem in problems))
     if not shutil.which("func"):
         raise DeploymentError("func is missing: https://knative.dev/docs/functions/install-func/")
     there = images.pushed()
