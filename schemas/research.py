@@ -118,6 +118,15 @@ class Verdict(_Value):
     checks: tuple[Check, ...] = Field((), description="every check that was made, in their order")
 
 
+class LeftOut(_Value):
+    """A statement that is not in the report, since it was not found supported however it was written."""
+
+    text: str = Field(min_length=1, max_length=2_000)
+    passage: str = Field(description="id of the passage that it was made from; of the same part, where that is kept")
+    verdict: Literal["contradicted", "not_in_passage"]
+    reason: str = Field(min_length=1, max_length=2_000)
+
+
 class _Part(Contract):
     topic: str = Field(min_length=1, max_length=2_000)
     part: Part
@@ -128,6 +137,7 @@ class _Part(Contract):
     passages: tuple[Passage, ...] = ()
     written_by: str = Field("", description="name of the model that wrote the claims")
     collection: Collection | None = Field(None, description="where the passages were looked for")
+    left_out: tuple[LeftOut, ...] = Field((), description="what could not be supported, and is no claim any more")
     metadata: RequestMetadata = RequestMetadata()
 
 
@@ -198,6 +208,7 @@ class ResearchComplete(Contract, event="research_complete"):
     claims: int = Field(ge=0, description="how many claims the report makes")
     parts: int = Field(ge=1)
     parts_abandoned: int = Field(ge=0)
+    evidence: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the record that the report is audited by")
     metadata: CompletedMetadata
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from functions.research_assistant.writing import MAX_TOKENS, quotation, rewritten
-from schemas import Claim, PartAbandoned, SummaryReady, ValidationFailed
+from schemas import Claim, LeftOut, PartAbandoned, SummaryReady, ValidationFailed
 
 if TYPE_CHECKING:
     from eventing import Context
@@ -36,18 +36,21 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
     reasons = failed(event)
     passages = {passage.id: passage for passage in event.passages}
 
+    last = event.revision + 1 >= LAST
+
     async def mended(number: int, claim: Claim) -> Claim | None:
         passage = passages.get(claim.passage)
         if number not in reasons or passage is None:
             return claim if passage else None
-        if event.revision + 1 < LAST:
+        if not last:
             return await rewritten(claim, passage, event.question, reasons[number], ctx.llm)
         return quotation(passage, event.question, event.claims)
 
     claims = [claim for claim in await asyncio.gather(*(mended(*pair) for pair in enumerate(event.claims))) if claim]
     kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "collection", "metadata"})
     written_by = event.written_by or ctx.llm.name
-    return SummaryReady(**kept, revision=event.revision + 1, claims=tuple(claims), written_by=written_by)
+    out = left_out(event, {n for n in reasons if last or event.claims[n].passage not in passages})
+    return SummaryReady(**kept, revision=event.revision + 1, claims=tuple(claims), written_by=written_by, left_out=out)
 
 
 def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
@@ -59,10 +62,27 @@ def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
     kept_fields = {"request_id", "topic", "part", "of", "revision", "question", "written_by", "collection", "metadata"}
     same = event.model_dump(include=kept_fields)
     claims = tuple(event.claims[n] for n in kept)
-    cited = tuple(p for p in event.passages if p.id in {claim.passage for claim in claims})
-    return PartAbandoned(
-        **same, reason=reason, claims=claims, passages=cited, verdicts=tuple(verdicts), checked_by=event.checked_by
-    )
+    out = left_out(event, set(reasons))
+    named = {claim.passage for claim in claims} | {gone.passage for gone in out}
+    told = tuple(p for p in event.passages if p.id in named)
+    judged = {"verdicts": tuple(verdicts), "checked_by": event.checked_by, "left_out": out}
+    return PartAbandoned(**same, reason=reason, claims=claims, passages=told, **judged)
+
+
+def left_out(event: ValidationFailed, which: set[int]) -> tuple[LeftOut, ...]:
+    """What the part has left out so far, and those of its failing claims, each with the verdict on it."""
+    found = {verdict.claim: verdict.verdict for verdict in event.verdicts}
+    gone = [
+        LeftOut(
+            text=event.claims[n].text,
+            passage=event.claims[n].passage,
+            verdict="contradicted" if found.get(n) == "contradicted" else "not_in_passage",
+            reason=why,
+        )
+        for n, why in failed(event).items()
+        if n in which
+    ]
+    return (*event.left_out, *gone)
 
 
 def failed(event: ValidationFailed) -> dict[int, str]:

@@ -176,6 +176,8 @@ async def test_the_second_revision_quotes_what_failed():
     assert (found.revision, found.claims[1].text) == (2, GOOD)
     assert found.claims[0].quoted
     assert found.claims[0].text in PASSAGE.text
+    assert [(gone.text, gone.passage) for gone in found.left_out] == [("The key has 9 bytes.", "p1")]
+    assert "the number 9 is missing" in found.left_out[0].reason
 
 
 async def test_after_the_second_revision_the_part_is_abandoned_with_what_was_supported():
@@ -187,6 +189,15 @@ async def test_after_the_second_revision_the_part_is_abandoned_with_what_was_sup
     assert [(v.claim, v.verdict) for v in found.verdicts] == [(0, "supported")]
     assert (found.revision, found.checked_by, found.written_by) == (2, "small-judge", "small-writer")
     assert found.passages == (PASSAGE,)
+    assert [gone.text for gone in found.left_out] == ["The key has 9 bytes."]
+
+
+async def test_what_is_left_out_stays_listed_to_the_end():
+    second = await handle(failed("The key has 9 bytes.", GOOD, revision=1, good={1}), context(FakeModel([])))
+    judged = {"verdicts": (Verdict(claim=0, verdict="not_in_passage", reason="it is not there", by="code"),)}
+    ended = await handle(ValidationFailed(**dict(second), **judged), context(FakeModel([])))
+    assert [gone.text for gone in ended.left_out][0] == "The key has 9 bytes."
+    assert len(ended.left_out) == 3  # the quotation that was refused, and the claim without a verdict
 
 
 @pytest.mark.parametrize(
@@ -197,13 +208,16 @@ async def test_a_spent_budget_or_deadline_ends_the_part(limits, reason):
     found = await handle(failed("The key has 9 bytes."), context(FakeModel([]), **limits))
     assert isinstance(found, PartAbandoned)
     assert reason in found.reason
-    assert found.claims == found.passages == found.verdicts == ()
+    assert found.claims == found.verdicts == ()
+    assert [gone.text for gone in found.left_out] == ["The key has 9 bytes."]
+    assert found.passages == (PASSAGE,)
 
 
 async def test_a_claim_without_its_passage_is_left_out_of_a_revision():
     lost = Claim(text="Lost in the woods of the otter.", passage="nowhere")
     found = await handle(failed(GOOD, lost, good={0}), context(FakeModel([])))
     assert [claim.text for claim in found.claims] == [GOOD]
+    assert [gone.text for gone in found.left_out] == [lost.text]
 
 
 async def test_documents_that_give_orders_are_quoted_like_any_other(bucket):
