@@ -68,12 +68,21 @@ class Model(Protocol):
         """The model's name, as its server says it."""
         ...
 
-    async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
-        """The model's answer as plain text."""
+    async def text(
+        self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
+    ) -> str:
+        """The model's answer as plain text; `model` names another one than is configured."""
         ...
 
     async def answer(
-        self, shape: type[T], prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0
+        self,
+        shape: type[T],
+        prompt: str,
+        *,
+        system: str = "",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        model: str = "",
     ) -> T:
         """The model's answer as an object of `shape`, with one repair attempt."""
         ...

@@ -119,14 +119,23 @@ class StepModel:
     def __repr__(self) -> str:
         return f"StepModel({self._key!r}, {self.name or self._client.url!r}, {self.usage})"
 
-    async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
-        """The model's answer as plain text, which may end where `max_tokens` cuts it."""
+    async def text(
+        self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
+    ) -> str:
+        """The model's answer as plain text, which may end where `max_tokens` cuts it; `model` names another one."""
         call = f"{self._key}#{self._next()}.0"
         body = {"messages": answers.messages(system, prompt), "max_tokens": max_tokens, "temperature": temperature}
-        return (await self._bought(call, body)).text.strip()
+        return (await self._bought(call, body, model)).text.strip()
 
     async def answer(
-        self, shape: type[T], prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0
+        self,
+        shape: type[T],
+        prompt: str,
+        *,
+        system: str = "",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        model: str = "",
     ) -> T:
         """The model's answer as an object of `shape`; when it is not one, the model is shown why and asked once more.
 
@@ -137,7 +146,7 @@ class StepModel:
         said = answers.messages(system, prompt)
         body = {"max_tokens": max_tokens, "temperature": temperature, "response_format": answers.response_format(shape)}
         for repair in (0, 1):
-            reply = await self._bought(f"{self._key}#{ordinal}.{repair}", {"messages": said, **body})
+            reply = await self._bought(f"{self._key}#{ordinal}.{repair}", {"messages": said, **body}, model)
             found, wrong = answers.parsed(shape, reply, max_tokens)
             if found is not None:
                 return found
@@ -148,8 +157,8 @@ class StepModel:
         self._ordinal += 1
         return self._ordinal
 
-    async def _bought(self, call: str, body: dict[str, Any]) -> answers.Reply:
-        body = {"model": await self._waited(call, self._client.served), **body}
+    async def _bought(self, call: str, body: dict[str, Any], model: str) -> answers.Reply:
+        body = {"model": model or await self._waited(call, self._client.served), **body}
         with tracing.calling(self._client.url, call, body, self._headers) as traced:
             raw = await self._waited(call, lambda seconds: self._post(call, body, seconds, traced.headers))
             traced.answered(raw, *self._count(raw, body))

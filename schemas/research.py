@@ -136,6 +136,7 @@ class _Part(Contract):
     claims: tuple[Claim, ...] = ()
     passages: tuple[Passage, ...] = ()
     written_by: str = Field("", description="name of the model that wrote the claims")
+    written_with: str = Field("", max_length=64, description="digest of the prompts, and of the code around them")
     collection: Collection | None = Field(None, description="where the passages were looked for")
     left_out: tuple[LeftOut, ...] = Field((), description="what could not be supported, and is no claim any more")
     metadata: RequestMetadata = RequestMetadata()
@@ -150,6 +151,7 @@ class ValidationPassed(_Part, event="validation_passed"):
 
     verdicts: tuple[Verdict, ...] = ()
     checked_by: str = Field("", description="name of the model that judged, where one did")
+    checked_with: str = Field("", max_length=64, description="digest of the rules, and of the question to that model")
 
 
 class ValidationFailed(_Part, event="validation_failed"):
@@ -157,6 +159,7 @@ class ValidationFailed(_Part, event="validation_failed"):
 
     verdicts: tuple[Verdict, ...]
     checked_by: str = ""
+    checked_with: str = Field("", max_length=64)
 
 
 class PartAbandoned(_Part, event="part_abandoned"):
@@ -165,6 +168,7 @@ class PartAbandoned(_Part, event="part_abandoned"):
     reason: str = Field(min_length=1, max_length=2_000)
     verdicts: tuple[Verdict, ...] = ()
     checked_by: str = ""
+    checked_with: str = Field("", max_length=64)
 
 
 class StepState(_Value):
@@ -208,7 +212,9 @@ class ResearchComplete(Contract, event="research_complete"):
     claims: int = Field(ge=0, description="how many claims the report makes")
     parts: int = Field(ge=1)
     parts_abandoned: int = Field(ge=0)
-    evidence: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the record that the report is audited by")
+    evidence: str = Field(
+        "", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the record that the report is audited by"
+    )
     metadata: CompletedMetadata
 
 

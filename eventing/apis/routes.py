@@ -117,6 +117,22 @@ ROUTES = (
         dict[str, Any], problems=(404, 503), query=(_EDITION,),
     ),
     Route(
+        "report_pdf", "GET", "/report/{id}.pdf", "The report as a PDF", 200, "a document", "application/pdf",
+        problems=(404, 503), query=(_EDITION,),
+    ),
+    Route(
+        "report_bibtex", "GET", "/report/{id}.bib", "Its sources as BibTeX", 200, "a text", "application/x-bibtex",
+        problems=(404, 503), query=(_EDITION,),
+    ),
+    Route(
+        "report_csl", "GET", "/report/{id}.csl.json", "Its sources as CSL JSON", 200, "a list",
+        "application/vnd.citationstyles.csl+json", list[dict[str, Any]], problems=(404, 503), query=(_EDITION,),
+    ),
+    Route(
+        "report_evidence", "GET", "/report/{id}.evidence.json", "The record that `torpor audit` checks it by", 200,
+        "an object", JSON, dict[str, Any], problems=(404, 503), query=(_EDITION,),
+    ),
+    Route(
         "event", "POST", "/", "Ask by a CloudEvent of the type that opens a request", 202, "taken; where it will be found",
         JSON, Accepted, body=ResearchQuery, body_media=STRUCTURED, problems=(*_INTAKE, 415),
         note="Described is the structured mode; the binary mode (ce-* headers, the data as body) is taken as well.",

@@ -202,6 +202,23 @@ def redrive(request_id: UUID | None, every: bool, agent: str | None, dry_run: bo
 
 
 @main.command()
+@click.argument("target", metavar="FILE|REQUEST_ID")
+@click.option("--documents", type=click.Path(exists=True, file_okay=False), help="Look passages up in this folder, too.")
+@click.option("--digest", default="", help="SHA-256 that the record must have; of a request its last event says it.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def audit(target: str, documents: str | None, digest: str, as_json: bool) -> None:
+    """Check a report by its record (/report/ID.evidence.json), and say what was altered. A file is checked offline.
+
+    Exit code 1 when something is wrong.
+    """
+    from eventing.cli import auditing
+
+    options = [*(["--documents", documents] if documents else []), *(["--json"] if as_json else [])]
+    url = "" if Path(target).is_file() else project.gateway_url(project.config())
+    sys.exit(auditing.audit(target, url, digest, options))
+
+
+@main.command()
 def mail() -> None:
     """Show the mails that arrived."""
     from eventing.cli import platform

@@ -1,30 +1,29 @@
-"""Writes the report into the bucket, as a page, as Markdown and as JSON, and says where people find it."""
+"""Writes the report into the bucket, as a page, as Markdown and as JSON, with its record, and says where people find it."""
 
 from eventing import Context, agent
 from eventing.editions import suffix
 from functions.formatter.findings import arranged
 from functions.formatter.page import rendered
+from functions.formatter.record import record
 from functions.formatter.texts import as_json, markdown
+from functions.records import sha256
 from schemas import ResearchComplete, ResearchResult
 from schemas.research import CompletedMetadata
+
+KINDS = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
 
 
 @agent("formatter")
 async def handle(result: ResearchResult, ctx: Context) -> ResearchComplete:
     """The report is a function of the result alone, so whoever writes it first has written it."""
-    findings = arranged(result)
-    forms = {
-        "md": (markdown(findings), "text/markdown"),
-        "json": (as_json(findings), "application/json"),
-        "html": (rendered(findings), "text/html"),
-    }
-    folder = f"pages/{result.request_id}"
-    for ending, (text, kind) in forms.items():
-        await ctx.bucket.create(
-            f"{folder}/report{suffix(ctx.key.edition)}.{ending}", text.encode(), f"{kind}; charset=utf-8"
-        )
-    edition = f"?edition={ctx.key.edition}" if ctx.key.edition else ""
-    metadata = {**result.metadata.model_dump(), "link": f"{ctx.public_url}/report/{result.request_id}{edition}"}
+    findings, edition = arranged(result), ctx.key.edition
+    forms = {"md": markdown(findings), "json": as_json(findings), "html": rendered(findings, edition)}
+    evidence = record(result, edition, forms)
+    for ending, text in {"evidence.json": evidence, **forms}.items():
+        key = f"pages/{result.request_id}/report{suffix(edition)}.{ending}"
+        await ctx.bucket.create(key, text.encode(), f"{KINDS[ending.split('.')[-1]]}; charset=utf-8")
+    query = f"?edition={edition}" if edition else ""
+    metadata = {**result.metadata.model_dump(), "link": f"{ctx.public_url}/report/{result.request_id}{query}"}
     return ResearchComplete(
         request_id=result.request_id,
         topic=result.topic,
@@ -32,5 +31,6 @@ async def handle(result: ResearchResult, ctx: Context) -> ResearchComplete:
         claims=len(findings.statements),
         parts=len(result.parts),
         parts_abandoned=findings.abandoned,
+        evidence=sha256(evidence.encode()),
         metadata=CompletedMetadata(**metadata),
     )

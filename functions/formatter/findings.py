@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from functions.formatter.effort import Effort, effort
 from functions.prose import clipped, content, likeness, plain, sentences
-from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed, Verdict
+from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed
 
 PER_PART = 2  # sentences of the summary from one part; one where there are many parts
 SAME = 0.8
@@ -46,6 +46,16 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Omitted:
+    """A statement that is not made, since it was not found supported, and the sub-question that it was written for."""
+
+    section: int
+    text: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A sub-question and what was found on it."""
 
@@ -54,6 +64,7 @@ class Section:
     statements: tuple[Statement, ...]
     again: tuple[int, ...]  # statements of earlier sections that were found here as well
     abandoned: str
+    left_out: tuple[Omitted, ...]
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,10 @@ class Findings:
     @property
     def statements(self) -> tuple[Statement, ...]:
         return tuple(statement for section in self.sections for statement in section.statements)
+
+    @property
+    def left_out(self) -> tuple[Omitted, ...]:
+        return tuple(omitted for section in self.sections for omitted in section.left_out)
 
     @property
     def abandoned(self) -> int:
@@ -128,7 +143,7 @@ def arranged(result: ResearchResult) -> Findings:
         lede=_lede(sections),
         sections=tuple(sections),
         sources=tuple(Cited(n, s, tuple(w.number for w in written if w.source == n)) for n, s in enumerate(sources, 1)),
-        writers=_named(part.written_by for part in result.parts if any(not claim.quoted for claim in part.claims)),
+        writers=_named(statement.written_by for statement in written),
         judges=_named(part.checked_by for part in result.parts),
         documents=max((collection.documents for collection in collections), default=None),
         unread=tuple(dict.fromkeys(entry for collection in collections for entry in collection.unread)),
@@ -140,14 +155,33 @@ def arranged(result: ResearchResult) -> Findings:
 def _section(part: Part, told: list[tuple[int, Claim]], places: dict[str, int]) -> Section:
     """A part's statements, numbered on from those `told`; what was said before is only pointed at."""
     statements, again = [], []
-    for index, claim in enumerate(part.claims):
+    for index, claim in _sound(part):
         if before := next((number for number, other in told if _same(claim, other)), 0):
             again.append(before)
             continue
         told.append((len(told) + 1, claim))
         statements.append(_statement(part, index, len(told), places))
     reason = part.reason.rstrip(". ") if isinstance(part, PartAbandoned) else ""
-    return Section(part.part, part.question, tuple(statements), tuple(sorted(set(again))), reason)
+    return Section(part.part, part.question, tuple(statements), tuple(sorted(set(again))), reason, _left_out(part))
+
+
+def _sound(part: Part) -> list[tuple[int, Claim]]:
+    """The claims that were found supported, with their places among all."""
+    sound = {verdict.claim for verdict in part.verdicts if verdict.verdict == "supported"}
+    return [(index, claim) for index, claim in enumerate(part.claims) if index in sound]
+
+
+def _left_out(part: Part) -> tuple[Omitted, ...]:
+    """What the part says that it left out, and whatever else in it was not found supported."""
+    judged = {verdict.claim: verdict for verdict in part.verdicts}
+    gone = [(left.text, str(left.verdict), left.reason) for left in part.left_out]
+    for index, claim in enumerate(part.claims):
+        verdict = judged.get(index)
+        if verdict is None:
+            gone.append((claim.text, "not judged", "no verdict came with it"))
+        elif verdict.verdict != "supported":
+            gone.append((claim.text, verdict.verdict, verdict.reason))
+    return tuple(Omitted(part.part, text, said.replace("_", " "), why) for text, said, why in dict.fromkeys(gone))
 
 
 def _same(claim: Claim, other: Claim) -> bool:
@@ -160,18 +194,17 @@ def _lede(sections: Sequence[Section]) -> tuple[Statement, ...]:
     """The first supported statements of each section, none that says what another has said."""
     told: list[Statement] = []
     for section in sections:
-        sound = [s for s in section.statements if s.verdict == "supported"]
-        fresh = [s for s in sound if all(likeness(s.text, other.text) < SAME for other in told)]
+        fresh = [s for s in section.statements if all(likeness(s.text, other.text) < SAME for other in told)]
         told += fresh[: PER_PART if len(sections) <= PER_PART else 1]
     return tuple(told)
 
 
 def _sources(parts: Sequence[Part]) -> list[Source]:
-    """The sources that are cited, in the order of their first citation."""
+    """The sources that statements rest on, in the order of their first citation."""
     found: dict[str, Source] = {}
     for part in parts:
         passages = {passage.id: passage for passage in part.passages}
-        for claim in part.claims:
+        for _, claim in _sound(part):
             if claim.passage in passages:
                 source = passages[claim.passage].source
                 found.setdefault(source.id, source)
@@ -181,7 +214,7 @@ def _sources(parts: Sequence[Part]) -> list[Source]:
 def _statement(part: Part, index: int, number: int, places: dict[str, int]) -> Statement:
     claim = part.claims[index]
     passage = next((passage for passage in part.passages if passage.id == claim.passage), None)
-    verdict = next((v for v in part.verdicts if v.claim == index), None)
+    verdict = next(v for v in part.verdicts if v.claim == index)
     return Statement(
         number=number,
         text=claim.text,
@@ -189,8 +222,10 @@ def _statement(part: Part, index: int, number: int, places: dict[str, int]) -> S
         written_by="" if claim.quoted else part.written_by or "a model that is not named",
         source=places.get(passage.source.id, 0) if passage else 0,
         passage=_quoted(claim, passage) if passage else None,
-        **_judged(verdict),
-        checks=verdict.checks if verdict else (),
+        verdict=verdict.verdict.replace("_", " "),
+        by=verdict.by,
+        reason=verdict.reason,
+        checks=verdict.checks,
     )
 
 
@@ -204,12 +239,6 @@ def _nearest(claim: str, text: str) -> str:
     """The sentence of a passage that shares most words with a claim."""
     mine = set(content(claim))
     return max(sentences(text), key=lambda sentence: len(mine & set(content(sentence))), default=text)
-
-
-def _judged(verdict: Verdict | None) -> dict[str, str]:
-    if verdict is None:
-        return {"verdict": "not judged", "by": "", "reason": "no verdict came with it"}
-    return {"verdict": verdict.verdict.replace("_", " "), "by": verdict.by, "reason": verdict.reason}
 
 
 def _named(names: Iterable[str]) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from functions.formatter.findings import Findings
 from functions.policy import policy
 from functions.prose import plain
 
+# The report's other forms, as the gateway serves them.
+FORMS = (("pdf", "PDF"), ("md", "Markdown"), ("json", "JSON"))
+REFERENCES = (("bib", "BibTeX"), ("csl.json", "CSL JSON"))
 LABELS = {
     "passage": "passage",
     "word for word": "word for word",
@@ -30,11 +33,16 @@ LABELS = {
 }
 
 
-def rendered(findings: Findings) -> str:
+def rendered(findings: Findings, edition: int = 0) -> str:
     """The report's page; the same for the same findings."""
     template, style = _parts()
+    query = f"?edition={edition}" if edition else ""
+    linked = {
+        name: tuple((title, f"{findings.request_id}.{ending}{query}") for ending, title in some)
+        for name, some in (("forms", FORMS), ("references", REFERENCES), ("evidence", (("evidence.json", ""),)))
+    }
     # The style is ours, not an event's: it must stand unescaped for its digest to hold.
-    return template.render(f=findings, style=Markup(style), policy=Markup(policy(style)), labels=LABELS)  # noqa: S704
+    return template.render(f=findings, style=Markup(style), policy=Markup(policy(style)), labels=LABELS, linked=linked)  # noqa: S704
 
 
 @cache

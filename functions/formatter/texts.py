@@ -35,6 +35,9 @@ def as_json(findings: Findings) -> str:
             for section in findings.sections
         ],
         "statements": statements,
+        "left_out": [
+            {"sub_question": s.section, "text": s.text, "verdict": s.verdict, "reason": s.reason} for s in findings.left_out
+        ],
         "sources": [
             {"number": cited.number, **cited.source.model_dump(), "statements": cited.statements}
             for cited in findings.sources
@@ -82,6 +85,12 @@ def markdown(findings: Findings) -> str:
     lines = [f"# {_text(findings.topic)}", _lede(findings)]
     for section in findings.sections:
         lines += _section(section)
+    if findings.left_out:
+        lines += [
+            "## Left out",
+            "Written for this report, and not found supported; nothing above rests on it.",
+            _gone(findings),
+        ]
     lines += ["## How each statement was checked", *_checks(findings)]
     if findings.effort.known:
         lines += ["## Time, tokens and cost", _effort(findings)]
@@ -108,11 +117,17 @@ def _section(section: Section) -> list[str]:
     for statement in section.statements:
         text = f"“{_text(statement.text)}”" if statement.quoted else _text(statement.text)
         foot = f"[^{statement.number}]" if statement.passage else ""
-        mark = "✓" if statement.verdict == "supported" else "✗"
-        lines.append(f"{statement.number}. {text}{foot} {mark} {statement.verdict}")
+        lines.append(f"{statement.number}. {text}{foot} ✓ {statement.verdict}")
     if section.again:
         lines.append("Said above, and an answer here too: " + ", ".join(map(str, section.again)) + ".")
     return lines
+
+
+def _gone(findings: Findings) -> str:
+    """What was left out, a list item each."""
+    return "\n".join(
+        f"- {_text(s.text)} ✗ {s.verdict} (for sub-question {s.section}: {_text(s.reason)})" for s in findings.left_out
+    )
 
 
 def _checks(findings: Findings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from functools import cache
@@ -20,7 +21,7 @@ from eventing.function import answer_standing, body_of, failed, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
-from functions.gateway import admission, letters, opening, reading, redriving, streaming
+from functions.gateway import admission, citing, letters, opening, printing, reading, redriving, streaming
 
 BODY_BYTES = 256 * 1024
 
@@ -162,13 +163,41 @@ async def _report(request: Request, request_id: str) -> Response:
 
 
 async def _report_markdown(request: Request, request_id: str) -> Response:
-    text = await reading.report(UUID(request_id), "md", _edition(request), _runtime())
-    return Response(text, media_type="text/markdown", headers={"X-Content-Type-Options": "nosniff"})
+    return _file(await reading.report(UUID(request_id), "md", _edition(request), _runtime()), "text/markdown")
 
 
 async def _report_json(request: Request, request_id: str) -> Response:
+    return _file(await reading.report(UUID(request_id), "json", _edition(request), _runtime()), "application/json")
+
+
+async def _report_evidence(request: Request, request_id: str) -> Response:
+    return _file(await reading.report(UUID(request_id), "evidence.json", _edition(request), _runtime()), "application/json")
+
+
+async def _report_pdf(request: Request, request_id: str) -> Response:
     data = await reading.report(UUID(request_id), "json", _edition(request), _runtime())
-    return Response(data, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
+    return _file(await asyncio.to_thread(printing.pdf, data), "application/pdf", f"report-{request_id}.pdf")
+
+
+async def _report_bibtex(request: Request, request_id: str) -> Response:
+    text = citing.bibtex(await _sources(request, request_id))
+    return _file(text.encode(), "application/x-bibtex", f"report-{request_id}.bib")
+
+
+async def _report_csl(request: Request, request_id: str) -> Response:
+    text = citing.csl(await _sources(request, request_id))
+    return _file(text.encode(), "application/vnd.citationstyles.csl+json", f"report-{request_id}.csl.json")
+
+
+async def _sources(request: Request, request_id: str) -> list[dict[str, Any]]:
+    data = json.loads(await reading.report(UUID(request_id), "json", _edition(request), _runtime()))
+    return list(data["sources"])
+
+
+def _file(data: bytes, media_type: str, name: str = "") -> Response:
+    """A form of the report that is no page, under a name where one would save it."""
+    saved = {"Content-Disposition": f'inline; filename="{name}"'} if name else {}
+    return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff", **saved})
 
 
 def _edition(request: Request) -> str:
@@ -220,6 +249,10 @@ _HANDLERS = {
     "report": _report,
     "report_markdown": _report_markdown,
     "report_json": _report_json,
+    "report_pdf": _report_pdf,
+    "report_bibtex": _report_bibtex,
+    "report_csl": _report_csl,
+    "report_evidence": _report_evidence,
     "redrive_plan": _redrive_plan,
     "redrive": _redrive,
     "dead": _dead,

@@ -43,7 +43,7 @@ async def state(request_id: UUID, runtime: Runtime) -> WorkflowState:
 
 
 async def report(request_id: UUID, form: str, edition: str, runtime: Runtime) -> bytes:
-    """The report of an edition (0 for the first) as `html`, `md` or `json`.
+    """The report of an edition (0 for the first) as `html`, `md` or `json`, or its record, as `evidence.json`.
 
     Raises:
         UnknownRequestError: when there is none (yet).

@@ -3,6 +3,7 @@
 import asyncio
 
 from eventing import Context, agent
+from functions.authorship import digest
 from functions.research_assistant.gathering import gathered
 from functions.research_assistant.ranking import Library, library
 from functions.research_assistant.revising import abandoned, hindrance, revised
@@ -36,7 +37,8 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         where = "that were read" if web else "of the collection"
         reason = f"nothing was found on this question in the {shelf.documents} {many} {where}"
         return PartAbandoned(**part, reason=reason)
-    return SummaryReady(**part, claims=tuple(written), passages=tuple(passages), written_by=ctx.llm.name)
+    part |= {"written_by": ctx.llm.name, "written_with": digest(__file__)}
+    return SummaryReady(**part, claims=tuple(written), passages=tuple(passages))
 
 
 def _switched_on(ctx: Context) -> tuple[str, ...]:

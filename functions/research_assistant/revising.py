@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from functions.authorship import digest
 from functions.research_assistant.writing import MAX_TOKENS, quotation, rewritten
 from schemas import Claim, LeftOut, PartAbandoned, SummaryReady, ValidationFailed
 
@@ -50,7 +51,14 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
     kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "collection", "metadata"})
     written_by = event.written_by or ctx.llm.name
     out = left_out(event, {n for n in reasons if last or event.claims[n].passage not in passages})
-    return SummaryReady(**kept, revision=event.revision + 1, claims=tuple(claims), written_by=written_by, left_out=out)
+    return SummaryReady(
+        **kept,
+        revision=event.revision + 1,
+        claims=tuple(claims),
+        written_by=written_by,
+        left_out=out,
+        written_with=digest(__file__),
+    )
 
 
 def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
@@ -59,14 +67,25 @@ def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
     kept = [n for n in range(len(event.claims)) if n not in reasons]
     place = {old: new for new, old in enumerate(kept)}
     verdicts = [v.model_copy(update={"claim": place[v.claim]}) for v in event.verdicts if v.claim in place]
-    kept_fields = {"request_id", "topic", "part", "of", "revision", "question", "written_by", "collection", "metadata"}
+    kept_fields = {
+        "request_id",
+        "topic",
+        "part",
+        "of",
+        "revision",
+        "question",
+        "written_by",
+        "written_with",
+        "collection",
+        "metadata",
+    }
     same = event.model_dump(include=kept_fields)
     claims = tuple(event.claims[n] for n in kept)
     out = left_out(event, set(reasons))
     named = {claim.passage for claim in claims} | {gone.passage for gone in out}
     told = tuple(p for p in event.passages if p.id in named)
-    judged = {"verdicts": tuple(verdicts), "checked_by": event.checked_by, "left_out": out}
-    return PartAbandoned(**same, reason=reason, claims=claims, passages=told, **judged)
+    same |= {"verdicts": tuple(verdicts), "checked_by": event.checked_by, "checked_with": event.checked_with}
+    return PartAbandoned(**same, reason=reason, claims=claims, passages=told, left_out=out)
 
 
 def left_out(event: ValidationFailed, which: set[int]) -> tuple[LeftOut, ...]:

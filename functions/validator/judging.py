@@ -39,10 +39,10 @@ def _shown(text: str, limit: int) -> str:
     return clipped(plain(text).translate(_DELIMITERS), limit)
 
 
-async def judged(sound: Verdict, claim: Claim, passage: Passage, model: Model) -> Verdict:
-    """The model's verdict on a claim that code found sound; an answer of no use is one against the claim."""
+async def judged(sound: Verdict, claim: Claim, passage: Passage, model: Model, judge: str = "") -> Verdict:
+    """The verdict of a model (`judge` by name) on a claim that code found sound; an answer of no use is one against it."""
     try:
-        found = await model.answer(Judgement, prompt(claim, passage), system=SYSTEM, max_tokens=MAX_TOKENS)
+        found = await model.answer(Judgement, prompt(claim, passage), system=SYSTEM, max_tokens=MAX_TOKENS, model=judge)
         supported = found.supported == "yes"
         said = "yes" if supported else "no"
         reason = "code and model find it in the passage" if supported else "the model does not find it in the passage"

@@ -26,6 +26,7 @@ class Asked:
     system: str
     shape: type[BaseModel] | None
     max_tokens: int
+    model: str = ""
 
 
 class FakeModel:
@@ -35,25 +36,35 @@ class FakeModel:
     """
 
     def __init__(self, answers: Callable[[Asked], Any] | Iterable[Any] | None = None, *, name: str = NAME) -> None:
-        self.usage, self.name, self.calls = Usage(), name, list[Asked]()
+        self.usage, self.name, self._name, self.calls = Usage(), name, name, list[Asked]()
         self._function = answers if callable(answers) else None
         self._script = None if answers is None or callable(answers) else iter(answers)
 
-    async def text(self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0) -> str:
+    async def text(
+        self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
+    ) -> str:
         """The next answer as text."""
-        return str(self._next(Asked(prompt, system, None, max_tokens), WORDS.strip()))
+        return str(self._next(Asked(prompt, system, None, max_tokens, model), WORDS.strip()))
 
     async def answer(
-        self, shape: type[T], prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0
+        self,
+        shape: type[T],
+        prompt: str,
+        *,
+        system: str = "",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        model: str = "",
     ) -> T:
         """The next answer as an object: scripted as an instance, a mapping or JSON text."""
-        found = self._next(Asked(prompt, system, shape, max_tokens), example(shape.model_json_schema()))
+        found = self._next(Asked(prompt, system, shape, max_tokens, model), example(shape.model_json_schema()))
         if isinstance(found, shape):
             return found
         return shape.model_validate_json(found if isinstance(found, str) else json.dumps(found, default=str))
 
     def _next(self, asked: Asked, otherwise: Any) -> Any:
         self.calls.append(asked)
+        self.name = asked.model or self._name
         found = otherwise
         if self._function:
             found = self._function(asked)

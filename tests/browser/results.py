@@ -8,6 +8,7 @@ from schemas import (
     Check,
     Claim,
     Collection,
+    LeftOut,
     PartAbandoned,
     Passage,
     ResearchResult,
@@ -19,7 +20,7 @@ from schemas import (
 )
 
 LONG = "Which attacks, risks, weaknesses and open problems are known of hybrid key exchange in TLS, and who says so?"
-RULES = ("numbers", "names", "words", "bearers", "denial")
+RULES = ("numbers", "names", "quotations", "words", "bearers", "subjects", "splices", "denial", "comparisons", "generality")
 
 
 def full(request_id: UUID) -> ResearchResult:
@@ -36,6 +37,7 @@ def full(request_id: UUID) -> ResearchResult:
     first = _part(request_id, 1, "What is hybrid key exchange?", searched, _claims(), _verdicts())
     kept = (Claim(text="Chrome and Firefox support it.", passage="p2", quoted=False),)
     second = _part(request_id, 2, LONG, searched, kept, (_verdict(0, "not_in_passage", "the name firefox is not there"),))
+    second = second.model_copy(update={"left_out": (_gone(),)})
     given_up = PartAbandoned(
         **dict(_part(request_id, 3, "Who pays?", searched)), reason="nothing was found on this question"
     )
@@ -71,6 +73,11 @@ def _verdict(claim: int, verdict: str, reason: str) -> Verdict:
     checks = tuple(Check(name=name, passed=verdict == "supported" or name != "names", said=reason) for name in RULES)
     asked = (Check(name="model", passed=True, said="yes"),) if verdict == "supported" else ()
     return Verdict(claim=claim, verdict=verdict, reason=reason, by="model" if asked else "code", checks=checks + asked)
+
+
+def _gone() -> LeftOut:
+    text = "Every browser uses hybrid key exchange with a share of 1,316 bytes."
+    return LeftOut(text=text, passage="p2", verdict="contradicted", reason="the number 1316 is not in the passage")
 
 
 def _verdicts() -> tuple[Verdict, ...]:

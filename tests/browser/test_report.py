@@ -109,4 +109,4 @@ async def test_the_policy_lets_the_style_in_and_nothing_else(tab, url):
 async def test_the_other_forms_are_linked(tab, url):
     await tab.open(url)
     links = await tab.run("[...document.querySelectorAll('.forms a')].map(a => a.href)")
-    assert links == [f"{url}.md", f"{url}.json"]
+    assert links == [f"{url}.{ending}" for ending in ("pdf", "md", "json", "bib", "csl.json", "evidence.json")]

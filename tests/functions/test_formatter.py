@@ -16,6 +16,7 @@ from functions.prose import plain
 from inference.testing import FakeModel
 from schemas import (
     Claim,
+    LeftOut,
     PartAbandoned,
     Passage,
     RequestMetadata,
@@ -98,7 +99,9 @@ async def test_the_page_is_whole_and_its_anchors_lead_somewhere():
     assert len(tags.ids) == len(set(tags.ids))
     inside = {anchor for anchor in tags.anchors if anchor.startswith("#")}
     assert {anchor.removeprefix("#") for anchor in inside} <= set(tags.ids)
-    assert set(tags.anchors) - inside == {f"{REQUEST}.md", f"{REQUEST}.json"}
+    assert set(tags.anchors) - inside == {
+        f"{REQUEST}.{ending}" for ending in ("pdf", "md", "json", "bib", "csl.json", "evidence.json")
+    }
     assert not {"script", "link", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in tags.found}
     assert not any(name.startswith("on") or name in ("src", "style") for _, attributes in tags.found for name in attributes)
 
@@ -189,9 +192,34 @@ async def test_every_form_shows_checks_effort_and_what_was_not_used():
     assert told["summary"] in text.replace("[^1]", "").replace("[^3]", "")
 
 
-async def test_what_is_not_supported_is_not_in_the_summary():
-    answer = await handle(full(REQUEST), context(FakeModel([])))
-    assert "Firefox" not in answer.summary
+async def test_what_is_not_supported_is_no_statement_and_listed_as_left_out():
+    gone = LeftOut(text="Opera supports it.", passage="p2", verdict="contradicted", reason="the passage denies it")
+    made = full(REQUEST)
+    parts = (made.parts[0], made.parts[1].model_copy(update={"left_out": (gone,)}), made.parts[2])
+    made = made.model_copy(update={"parts": parts})
+    answer = await handle(made, context(FakeModel([])))
+    assert answer.claims == 2
+    assert not any(name in answer.summary for name in ("Firefox", "Opera"))
+    page, text, data = await forms_of(made)
+    for form in (page, text):
+        listed = form.split("Left out", 1)[1].split("How each statement was checked")[0]
+        for shown in (gone.text, gone.reason, "contradicted", "Chrome and Firefox support it.", "not in passage"):
+            assert shown in listed
+    told = json.loads(data)
+    assert [(left["sub_question"], left["text"]) for left in told["left_out"]] == [
+        (2, gone.text),
+        (2, "Chrome and Firefox support it."),
+    ]
+    assert {statement["verdict"] for statement in told["statements"]} == {"supported"}
+
+
+def test_nothing_is_said_of_left_out_statements_where_there_are_none():
+    found = arranged(result(passed(QUOTE)))
+    assert "Left out" not in rendered(found) + markdown(found)
+
+
+def test_the_pages_of_a_later_edition_lead_to_its_own_forms():
+    assert f'href="{REQUEST}.pdf?edition=2"' in rendered(arranged(result(passed(QUOTE))), edition=2)
 
 
 async def test_hostile_text_stays_text_in_markdown_and_json():

@@ -1,23 +1,28 @@
 """Documents that give orders change nothing but what they say: in no agent, on no page, in no mail."""
 
+import io
 import itertools
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
+from pypdf import PdfReader
 
 from eventing.testing import NOON, REQUEST, context
 from functions.formatter.findings import arranged
 from functions.formatter.page import rendered
 from functions.formatter.texts import as_json, markdown
+from functions.gateway import citing, printing
 from functions.notifier.letter import letter
 from functions.research_assistant.agent import handle as research
 from functions.validator import judging
 from functions.validator.agent import handle as validate
 from inference.testing import FakeModel
 from schemas import (
+    Check,
     Claim,
+    LeftOut,
     Passage,
     RequestMetadata,
     ResearchComplete,
@@ -25,6 +30,7 @@ from schemas import (
     Source,
     ValidationFailed,
     ValidationPassed,
+    Verdict,
 )
 from schemas.research import CompletedMetadata
 from tests.functions.conftest import question, summary
@@ -65,8 +71,12 @@ def told(text: str) -> Passage:
 
 
 def result(text: str) -> ResearchResult:
-    made = summary(Claim(text=text, passage="p1"), passages=(told(text),), question=text, written_by=text)
-    judged = ValidationPassed(**dict(made), verdicts=(), checked_by=text)
+    gone = LeftOut(text=text, passage="p1", verdict="contradicted", reason=text)
+    made = summary(Claim(text=text, passage="p1"), passages=(told(text),), question=text, written_by=text, left_out=(gone,))
+    verdict = Verdict(
+        claim=0, verdict="supported", reason=text, by="model", checks=(Check(name="model", passed=True, said=text[:500]),)
+    )
+    judged = ValidationPassed(**dict(made), verdicts=(verdict,), checked_by=text)
     return ResearchResult(request_id=REQUEST, topic=text, parts=(judged,), metadata=RequestMetadata())
 
 
@@ -109,6 +119,33 @@ def test_markdown_has_no_link_or_markup_of_it(text):
     said = markdown(arranged(result(text)))
     assert not re.search(r"(?<!\\)!\[|(?<!\\)\]\(|(?<!\\)<\w", said)
     assert len(re.findall(r"(?m)^\[\^\d+\]:", said)) == 1
+
+
+@each
+def test_references_are_entries_of_their_own_and_nothing_more(text):
+    sources = json.loads(as_json(arranged(result(text))))["sources"]
+    said = citing.bibtex(sources)
+    assert len(re.findall(r"(?m)^@", said)) == 1
+    assert _balanced(said)
+    assert len(json.loads(citing.csl(sources))) == 1
+    assert not UNSEEN.search(said + citing.csl(sources))
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for found in re.findall(r"\\.|[{}]", text):
+        depth += {"{": 1, "}": -1}.get(found, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+@pytest.mark.parametrize("order", range(len(ORDERS)))
+def test_a_pdf_shows_it_as_text(order):
+    text = " ".join(DOCUMENTS[f"{dress}-{order}"] for dress in DRESSES)
+    made = PdfReader(io.BytesIO(printing.pdf(as_json(arranged(result(f'{text} #eval("1") $x$ \\u{41} @x <y>'))).encode())))
+    assert "#eval(" in "".join(page.extract_text() for page in made.pages).replace("\n", " ")
+    assert not [note for page in made.pages for note in page.get("/Annots", [])]
 
 
 @each

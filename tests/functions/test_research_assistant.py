@@ -196,7 +196,7 @@ async def test_what_is_left_out_stays_listed_to_the_end():
     second = await handle(failed("The key has 9 bytes.", GOOD, revision=1, good={1}), context(FakeModel([])))
     judged = {"verdicts": (Verdict(claim=0, verdict="not_in_passage", reason="it is not there", by="code"),)}
     ended = await handle(ValidationFailed(**dict(second), **judged), context(FakeModel([])))
-    assert [gone.text for gone in ended.left_out][0] == "The key has 9 bytes."
+    assert ended.left_out[0].text == "The key has 9 bytes."
     assert len(ended.left_out) == 3  # the quotation that was refused, and the claim without a verdict
 
 

@@ -1,0 +1,52 @@
+"""`torpor audit`: gathers what is audited; what an audit is, the agents' own code says (`functions.auditing`)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from eventing.cli import gateway
+from eventing.cli.errors import CommandError
+
+FORMS = {"html": "", "md": ".md", "json": ".json"}
+
+
+def audit(target: str, url: str, digest: str, options: list[str]) -> int:
+    """Audit a record in a file, or that of a request together with the report as the gateway shows it; the exit code.
+
+    Raises:
+        CommandError: there is neither such a file nor such a request.
+    """
+    if Path(target).is_file():
+        return _run([target, "--digest", digest, *options])
+    try:
+        request = UUID(target)
+    except ValueError:
+        raise CommandError(f"{target} is neither a file nor the id of a request") from None
+    with TemporaryDirectory() as folder:
+        return _run([*_fetched(request, url, digest, Path(folder)), *options])
+
+
+def _fetched(request: UUID, url: str, digest: str, folder: Path) -> list[str]:
+    """The record, the digest and the report of a request's latest edition, as arguments of the audit."""
+    ended = json.loads(gateway.call("GET", f"{url}/research/{request}/answer"))
+    query = urlsplit(ended.get("metadata", {}).get("link", "")).query
+    edition = f"?{query}" if query else ""
+    record = folder / "record.json"
+    record.write_bytes(gateway.call("GET", f"{url}/report/{request}.evidence.json{edition}"))
+    found = [str(record), "--digest", digest or ended.get("evidence", "")]
+    for form, ending in FORMS.items():
+        file = folder / f"report.{form}"
+        file.write_bytes(gateway.call("GET", f"{url}/report/{request}{ending}{edition}"))
+        found += ["--form", f"{form}={file}"]
+    return found
+
+
+def _run(arguments: list[str]) -> int:
+    code = subprocess.run([sys.executable, "-m", "functions.auditing", *arguments], check=False).returncode
+    return min(code, 1)
