@@ -78,10 +78,13 @@ def check() -> None:
 @main.command()
 @click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents that requests use which name none.")
 @click.option("--detach", is_flag=True, help="Return once it is up; stop it with `torpor down`.")
-def up(sources: Path | None, detach: bool) -> None:
+@click.option("--stamped", is_flag=True, hidden=True, help="Put the time before each line: for a log.")
+def up(sources: Path | None, detach: bool, stamped: bool) -> None:
     """Start the platform on this machine: Kafka, the model, the agents' sleeping places."""
-    from eventing.cli import checking, platform
+    from eventing.cli import checking, platform, stamping
 
+    if stamped:
+        stamping.stamp()
     chosen = project.config()
     if not detach:
         checking.prepare(chosen)

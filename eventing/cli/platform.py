@@ -18,6 +18,7 @@ import click
 from eventing.cli import documents, gateway
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError, NotRunningError
+from eventing.cli.stamping import unstamped
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
@@ -121,7 +122,7 @@ async def _serve(config: Config) -> None:
 def start_detached(config: Config, sources: Path | None) -> None:
     """Start the platform in a session of its own, and return once it is up; what interrupts the start ends it."""
     preflight.check(config)
-    command = [sys.executable, "-m", "eventing.cli", "up"]
+    command = [sys.executable, "-m", "eventing.cli", "up", "--stamped"]
     command += ["--sources", str(sources.absolute())] if sources else []
     log = processes.log_of(config.state, "platform")
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -156,12 +157,12 @@ def _pass_on(log: Path, started: subprocess.Popen[bytes], config: Config) -> Non
     """Say what the starting platform says, until it is up or gone."""
     with log.open() as said:
         while True:
-            if line := said.readline():
+            if line := unstamped(said.readline()):
                 tell(line.rstrip())
                 if line.startswith("  platform  ready"):
                     return
             elif started.poll() is not None:
-                rest = said.read().strip()
+                rest = "\n".join(map(unstamped, said.read().strip().splitlines()))
                 raise CommandError(f"the platform did not come up{': ' + rest if rest else f'; see {log}'}")
             else:
                 time.sleep(0.05)
