@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,14 @@ def stop(service: Service, grace_s: float = GRACE_S) -> None:
         _signal(family, psutil.Process.kill)
         psutil.wait_procs(family, timeout=5)
     _reap(service.pid)
+    forget(service)
+
+
+def kill(service: Service) -> None:
+    """Kill the session that a process leads, without waiting for its end."""
+    if service.alive:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(service.pid, signal.SIGKILL)
     forget(service)
 
 

@@ -190,5 +190,5 @@ async def test_what_a_killed_platform_left_is_ended_at_the_next_start(tmp_path: 
         pid = left.process.pid
         begun = time.monotonic()
         assert await asyncio.to_thread(instance.end_leftovers, tmp_path / "state") == [f"it.{left.port}"]
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
         assert time.monotonic() - begun < 3
