@@ -96,7 +96,10 @@ async def running(
 
     breaking = pools.breaker
     servers = {
-        pool.name: [ModelServer(s, Breaker(s.name, breaking.failures, breaking.reset_s, changed)) for s in pool.servers]
+        pool.name: [
+            ModelServer(s, Breaker(s.name, breaking.failures, breaking.reset_s, changed, breaking.probe_s))
+            for s in pool.servers
+        ]
         for pool in pools.pools
     }
     every = [server for found in servers.values() for server in found]

@@ -1,5 +1,8 @@
 """One pybreaker breaker a server: closed, open after so many failures in a row, half-open for exactly one probe.
 
+All other calls wait for the probe, so it bears little silence: `patience_s`. That a server is slow must not keep it out for
+ever, so each probe that fell silent lets the next one bear twice as much.
+
 pybreaker's own guards know no asyncio (a half-open breaker lets every waiting coroutine through, and calls that were in
 flight when it opened would open it again), so outcomes are told to it as they come, and admission asks `ready` first. Its
 reset goes by the wall clock, which may be set back; here the monotonic one counts.
@@ -31,7 +34,7 @@ class _Listener(pybreaker.CircuitBreakerListener):
 class Breaker:
     """Whether a server may be asked now; fed with how each call to it ended."""
 
-    def __init__(self, server: str, failures: int, reset_s: float, changed: Changed) -> None:
+    def __init__(self, server: str, failures: int, reset_s: float, changed: Changed, probe_s: float = 5.0) -> None:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=reset_s,
@@ -41,11 +44,18 @@ class Breaker:
         )
         self._probing = False
         self._opened, self._changed = 0.0, changed
+        self._probe_s = self.patience_s = probe_s
 
     def _change(self, server: str, to: str) -> None:
         if to == "open":
             self._opened = time.monotonic()
+        if to == "closed":
+            self.patience_s = self._probe_s
         self._changed(server, to)
+
+    def expire(self) -> None:
+        """Let an open breaker be probed now: its server is known to have come back."""
+        self._opened = time.monotonic() - float(self._breaker.reset_timeout)
 
     @property
     def state(self) -> str:
@@ -75,10 +85,11 @@ class Breaker:
         self._probing = True
         return True
 
-    def leave(self, probe: bool, *, failed: bool | None) -> None:
-        """A call ended: well, with a failure of the server, or (None) without telling anything of it."""
+    def leave(self, probe: bool, *, failed: bool | None, silent: bool = False) -> None:
+        """A call ended: well, with a failure of the server (`silent`: it fell silent), or (None) telling nothing of it."""
         if probe:
             self._probing = False
+            self.patience_s *= 2 if silent else 1
         if failed is None or self.state == "open" or (self.state == "half-open" and not probe):
             return  # of a half-open server only its probe counts
 

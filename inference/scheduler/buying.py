@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -13,6 +14,15 @@ from inference.answers import counted, tokens_of
 from inference.scheduler.assembly import Assembly, says, text_of
 from inference.scheduler.book import Record
 from inference.scheduler.errors import BudgetError, RefusedError, ServerError
+from inference.scheduler.failures import (
+    BrokenError,
+    BusyError,
+    LostError,
+    SilentError,
+    UnavailableError,
+    UnreachedError,
+    UpstreamError,
+)
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
 from inference.scheduler.ledger import Hold
@@ -20,14 +30,7 @@ from inference.scheduler.metrics import Metrics
 from inference.scheduler.prefix import going_on
 from inference.scheduler.queueing import Place
 from inference.scheduler.servers import ModelServer
-from inference.scheduler.upstream import (
-    BrokenError,
-    BusyError,
-    UnavailableError,
-    UnreachedError,
-    Upstream,
-    UpstreamError,
-)
+from inference.scheduler.upstream import Upstream
 from inference.scheduler.wire import CHAT
 
 BEYOND, FEW = 2, 100  # times max_tokens, and chunks: a server that says more does not heed it
@@ -98,11 +101,14 @@ class Purchase:
             RefusedError: it declined, as every other would.
         """
         server, failed = place.server, None
+        silence_s, silent = server.breaker.patience_s if place.probe else math.inf, False
         try:
-            await self._asked(server, model)
+            await self._asked(server, model, silence_s)
             failed = False
         except UpstreamError as error:
-            failed = True if error.counts else None
+            failed, silent = True if error.counts else None, isinstance(error, SilentError)
+            # A probe whose connection broke tells nothing new: else a server that lives were probed every second.
+            server.lost = isinstance(error, UnreachedError) or (isinstance(error, LostError) and not place.probe)
             self._note(server, error)
             raise
         except RefusedError:
@@ -114,9 +120,9 @@ class Purchase:
             self._write({"t": "lost", "p": self.generation.ask.prompt_tokens})
             raise
         finally:
-            server.breaker.leave(place.probe, failed=failed)
+            server.breaker.leave(place.probe, failed=failed, silent=silent)
 
-    async def _asked(self, server: ModelServer, model: str) -> None:
+    async def _asked(self, server: ModelServer, model: str, silence_s: float) -> None:
         ask, going = self.generation.ask, self._going(server, model)
         self.hold.cover(self.twice + ask.tokens + (self.prompt_tokens if ask.key else 0))
         body = {**(going or ask.body), "model": model}
@@ -127,7 +133,7 @@ class Purchase:
         kept = self.kept
         headers = {"X-Request-Id": ask.key} if ask.key else {}
         headers |= {"traceparent": ask.traceparent} if ask.traceparent else {}
-        async with aclosing(self.means.upstream.stream(server.config, ask.path, body, headers)) as chunks:
+        async with aclosing(self.means.upstream.stream(server.config, ask.path, body, headers, silence_s)) as chunks:
             async for chunk in chunks:
                 if not first:
                     first = time.monotonic() - begun

@@ -23,11 +23,12 @@ from inference.scheduler.errors import (
     ServerError,
     UnknownModelError,
 )
+from inference.scheduler.failures import UpstreamError
 from inference.scheduler.generation import Generation
 from inference.scheduler.journal import Journal
 from inference.scheduler.ledger import Hold, Ledger
 from inference.scheduler.metrics import Metrics
-from inference.scheduler.upstream import Upstream, UpstreamError
+from inference.scheduler.upstream import Upstream
 from inference.scheduler.wire import Ask
 
 DEFAULT = "default"  # the first pool's first model

@@ -57,6 +57,9 @@ class Pool(_Part):
 class Breaking(_Part):
     failures: int = Field(5, ge=1)
     reset_s: Seconds = 30.0
+    probe_s: Seconds = Field(
+        5.0, description="silence that a probe bears; the next one twice as much, where it was too long"
+    )
 
 
 class Limits(_Part):
@@ -67,7 +70,8 @@ class Limits(_Part):
     max_tokens: int = Field(1024, ge=1, description="of a call that names none")
     connect_s: Seconds = 3.0
     first_token_s: Seconds = 120.0
-    silence_s: Seconds = Field(60.0, description="between two tokens")
+    silence_s: Seconds = Field(60.0, description="between two tokens of one answer, while others are heard")
+    stall_s: Seconds = Field(30.0, description="after which a server is given up of which no answer that it began is heard")
     unattended_s: Seconds = Field(300.0, description="how long an answer that nobody waits for is generated on")
     attempts: int = Field(4, ge=1, description="servers' failures on one call before its caller is told")
 

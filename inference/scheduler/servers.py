@@ -60,6 +60,7 @@ class ModelServer:
     outstanding: int = 0
     granted: int = 0  # calls so far
     paused_until: float = 0.0  # by the monotonic clock: it said when it wants to be asked again
+    lost: bool = False  # its connections broke: it died, and may be back before its breaker's time is over
     waiting: int = 0  # what it says itself
     running: int = 0
     kv_cache: float = 0.0
@@ -107,11 +108,19 @@ def _number(text: str) -> float:
 
 
 async def watch(servers: list[ModelServer], upstream: Upstream, changed: Callable[[], None]) -> None:
-    """Read the metrics of servers that show their queue, until cancelled."""
-    shown = [server for server in servers if server.config.kind == "vllm"]
-    while shown:
+    """Look at all servers, until cancelled: at the queue of those that show it, and whether those that died are back."""
+    while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        answers = await asyncio.gather(*(upstream.get(server.config, "metrics") for server in shown))
-        for server, (status, text) in zip(shown, answers, strict=True):
-            server.told(text if status == 200 else "")
+        await asyncio.gather(*(_look(server, upstream) for server in servers))
         changed()
+
+
+async def _look(server: ModelServer, upstream: Upstream) -> None:
+    if server.config.kind == "vllm":
+        status, text = await upstream.get(server.config, "metrics")
+        server.told(text if status == 200 else "")
+    if server.lost and server.breaker.state == "open":
+        status, _ = await upstream.get(server.config, "health")
+        if status == 200:
+            server.lost = False
+            server.breaker.expire()

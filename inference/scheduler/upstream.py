@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import aiohttp
 
 from inference.scheduler.assembly import as_chunk, says, sound
 from inference.scheduler.config import Limits, Server
 from inference.scheduler.errors import RefusedError
+from inference.scheduler.failures import (
+    BrokenError,
+    BusyError,
+    LostError,
+    MisconfiguredError,
+    SilentError,
+    UnavailableError,
+    UnreachedError,
+)
+from inference.scheduler.patience import Patience, Pulse
 from inference.scheduler.wire import deep
 
 SHOWN = 300
@@ -28,68 +40,13 @@ _LONGEST_LINE = 4 * 1024 * 1024
 _LARGEST = 256 * 1024 * 1024  # of an answer, as it is streamed
 
 
-class UpstreamError(Exception):
-    """A server failed on a call. `counts`: it tells against the server; `bought`: tokens may have been generated."""
-
-    counts: ClassVar[bool] = True
-    bought: ClassVar[bool] = False
-    after: float | None = None  # seconds until it wants to be asked again
-
-
-class UnreachedError(UpstreamError):
-    """No connection: nothing was sent."""
-
-
-class BusyError(UpstreamError):
-    """It takes no call now (429), which is no fault of it."""
-
-    counts = False
-
-    def __init__(self, told: str, after: float) -> None:
-        self.after = after
-        super().__init__(told)
-
-
-class UnavailableError(UpstreamError):
-    """It takes no call (503): it is still loading, its queue is full, or it is about to end."""
-
-    def __init__(self, told: str, after: float) -> None:
-        self.after = after
-        super().__init__(told)
-
-
-class MisconfiguredError(UpstreamError):
-    """It serves nobody as it is configured here: wrong key, wrong URL, unknown model."""
-
-
-class BrokenError(UpstreamError):
-    """It answered 5xx or no completion, broke off, or fell silent."""
-
-    bought = True
-
-
-class _Patience:
-    """Until when a server must have said something: its first token, then the next one."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits, self.limit_s = limits, limits.first_token_s
-        self.until = asyncio.get_running_loop().time() + self.limit_s
-
-    def renew(self) -> None:
-        self.limit_s = self._limits.silence_s
-        self.until = asyncio.get_running_loop().time() + self.limit_s
-
-    @property
-    def over(self) -> bool:
-        return asyncio.get_running_loop().time() > self.until
-
-
 class Upstream:
     """Connections to all servers."""
 
     def __init__(self, limits: Limits, environ: Mapping[str, str]) -> None:
         self._limits, self._environ = limits, environ
         self._http: aiohttp.ClientSession | None = None
+        self._pulses: defaultdict[str, Pulse] = defaultdict(Pulse)
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -105,16 +62,24 @@ class Upstream:
             await self._http.close()
 
     async def stream(
-        self, server: Server, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+        self,
+        server: Server,
+        path: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        silence_s: float = math.inf,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of an answer as they come; `headers` are sent beside what the server needs.
+
+        It is given up after `silence_s` without a token, or earlier where the limits say so.
 
         Raises:
             UpstreamError: the server failed.
             RefusedError: it declined the call, as every other server would.
         """
         options = {"include_usage": True} | ({"continuous_usage_stats": True} if server.kind == "vllm" else {})
-        sent, patience = {**body, "stream": True, "stream_options": options}, _Patience(self._limits)
+        sent = {**body, "stream": True, "stream_options": options}
+        patience = Patience(self._limits, self._pulses[server.name], silence_s)
         async with self._asked(server, path, sent, headers, patience) as answer:
             if answer.status != 200:
                 raise self._refusal(server, answer, await self._text(server, answer, patience))
@@ -149,7 +114,7 @@ class Upstream:
 
     @asynccontextmanager
     async def _asked(
-        self, server: Server, path: str, body: Mapping[str, Any], given: Mapping[str, str], patience: _Patience
+        self, server: Server, path: str, body: Mapping[str, Any], given: Mapping[str, str], patience: Patience
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": "text/event-stream", **given}
         if key := server.key(self._environ):
@@ -163,26 +128,30 @@ class Upstream:
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
             raise UnreachedError(f"{server.name} cannot be reached: {type(error).__name__}") from error
         except TimeoutError as error:
-            raise BrokenError(f"{server.name} gave no answer within {patience.limit_s:g} s") from error
+            raise SilentError(f"{server.name} gave no answer within {patience.limit_s:g} s") from error
         except (aiohttp.InvalidURL, ValueError) as error:
             raise MisconfiguredError(
                 f"{server.name} cannot be asked: look at its `url`, and at what `key_env` holds"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise BrokenError(f"{server.name} broke the connection: {type(error).__name__}") from error
+            raise LostError(f"{server.name} broke the connection: {type(error).__name__}") from error
         try:
             yield answer
         finally:
             answer.close()  # an answer that is not read to its end is aborted: the server's slot is free again
 
-    async def _lines(self, server: Server, answer: aiohttp.ClientResponse, patience: _Patience) -> AsyncIterator[bytes]:
+    async def _lines(self, server: Server, answer: aiohttp.ClientResponse, patience: Patience) -> AsyncIterator[bytes]:
         """What stands behind `data:`, line by line."""
         kept, size = b"", 0
         while True:
             try:
                 async with asyncio.timeout_at(patience.until):
                     read = await answer.content.readany()
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            except TimeoutError as error:
+                if not patience.over:  # other answers of the server were heard meanwhile
+                    continue
+                raise _broken(server, error, patience) from error
+            except (aiohttp.ClientError, OSError) as error:
                 raise _broken(server, error, patience) from error
             if not read:
                 return
@@ -194,7 +163,7 @@ class Upstream:
                 if line.startswith(b"data:") and (said := line[5:].strip()):
                     yield said
             if patience.over:
-                raise BrokenError(f"{server.name} was silent for {patience.limit_s:g} s")
+                raise SilentError(f"{server.name} was silent for {patience.limit_s:g} s")
 
     def _parsed(self, server: Server, line: bytes) -> dict[str, Any]:
         try:
@@ -223,7 +192,7 @@ class Upstream:
             raise BrokenError(f"{server.name} answered no completion but {self._shown(server, text)}")
         return as_chunk(found)
 
-    async def _text(self, server: Server, answer: aiohttp.ClientResponse, patience: _Patience) -> str:
+    async def _text(self, server: Server, answer: aiohttp.ClientResponse, patience: Patience) -> str:
         try:
             async with asyncio.timeout_at(patience.until):
                 return await _read(answer)
@@ -281,10 +250,10 @@ async def _read(answer: aiohttp.ClientResponse) -> str:
     return read.decode("utf-8", "replace")
 
 
-def _broken(server: Server, error: Exception, patience: _Patience) -> BrokenError:
+def _broken(server: Server, error: Exception, patience: Patience) -> BrokenError:
     if isinstance(error, TimeoutError):
-        return BrokenError(f"{server.name} was silent for {patience.limit_s:g} s")
-    return BrokenError(f"{server.name} broke off: {type(error).__name__}")
+        return SilentError(f"{server.name} was silent for {patience.limit_s:g} s")
+    return LostError(f"{server.name} broke off: {type(error).__name__}")
 
 
 def _pause(after: str, otherwise: float) -> float:

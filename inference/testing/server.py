@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -134,9 +136,11 @@ class FakeServer:
                 with self._lock:
                     self.running -= 1
 
-    def hang(self) -> None:
-        """Wait until the server stops."""
-        self._stopping.wait()
+    def hang(self, gone: Callable[[], bool]) -> None:
+        """Wait until the caller went away, or the server stops."""
+        while not gone() and not self._stopping.wait(0.05):
+            pass
+        raise BrokenPipeError
 
     def _pause(self) -> None:
         if self.tokens_per_second:
@@ -253,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if chosen.drop and said >= half:
                     return
                 if chosen.hang and said >= half:
-                    self.fake.hang()
+                    self.fake.hang(self._caller_is_gone)
                 self._event({"delta": {"content": piece}})
                 said += 1
             self._event({"delta": {}, "finish_reason": chosen.finish_reason})
@@ -262,6 +266,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             call.aborted = True
+
+    def _caller_is_gone(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _event(self, choice: Mapping[str, Any] | None, more: Mapping[str, Any] | None = None) -> None:
         choices = [{"index": 0, "finish_reason": None, **choice}] if choice else []

@@ -1,6 +1,7 @@
 """Servers that fail: who notices, who is asked instead, when they are asked again."""
 
 import asyncio
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,67 @@ async def test_changes_of_a_breaker_are_cloudevents_on_the_platforms_topic(serve
     assert (headers["ce-type"], headers["ce-source"], headers["ce-subject"]) == ("platform_events", "/scheduler", "one")
     assert got[0][1]["ce-id"] == headers["ce-id"]  # the same event again, since it was not taken
     await runner.cleanup()
+
+
+HANGS = Scripted(text="this is said until half of it is out", hang=True)
+
+
+async def test_a_probe_that_hangs_is_given_up_before_a_call_would_be_and_the_next_one_goes(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.otherwise = Scripted(status=500)
+    breaker = {"failures": 2, "reset_s": 0.1, "probe_s": 0.2}
+    async with scheduler(pools_of(server_of(server), breaker=breaker, limits={"attempts": 1}), tmp_path) as one:
+        assert [(await one.ask(body(f"fails {n}")))[0] for n in range(2)] == [502, 502]
+        server.script, server.otherwise = deque([HANGS]), Scripted()
+        hung, *others = [asyncio.create_task(one.ask(body(f"waits {n}"))) for n in range(6)]
+        async with asyncio.timeout(10):  # a call would be given up after a minute
+            told = await hung
+            assert [(await each)[0] for each in others] == [200] * 5
+        assert told[0] == 502 and "silent for 0.2 s" in told[1]["error"]["message"]
+        assert await _state(one) == "closed"
+
+
+async def test_a_server_that_is_slow_to_begin_is_let_in_again_by_a_probe_that_bears_it(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.script += [Scripted(status=500)] * 2
+    server.otherwise = Scripted(delay_s=0.5)
+    breaker = {"failures": 2, "reset_s": 0.1, "probe_s": 0.1}
+    async with scheduler(pools_of(server_of(server), breaker=breaker, limits={"attempts": 20}), tmp_path) as one:
+        async with asyncio.timeout(20):
+            assert await one.text(body())
+        assert await _state(one) == "closed"
+        assert len(server.calls) >= 2 + 3  # 0.1, 0.2 and 0.4 seconds were too little
+
+
+async def test_a_server_of_which_nothing_is_heard_loses_its_calls_before_one_that_only_makes_one_wait(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.tokens_per_second = 20
+    limits = {"silence_s": 60, "stall_s": 1.5}
+    async with scheduler(
+        pools_of(server_of(server), breaker={"failures": 9, "reset_s": 30}, limits=limits), tmp_path
+    ) as one:
+        server.script += [HANGS, Scripted(text="word " * 30), Scripted(text=HANGS.text)]
+        waits = asyncio.create_task(one.text(body("hangs")))
+        await until(lambda: len(server.calls) == 1)
+        assert await one.text(body("speaks"))
+        assert not waits.done() and len(server.calls) == 2
+        async with asyncio.timeout(10):
+            assert await waits == HANGS.text and len(server.calls) == 3
+
+
+async def test_a_server_that_died_is_asked_again_as_soon_as_it_is_back(tmp_path: Path) -> None:
+    port = free_port()
+    with FakeServer(port=port, tokens_per_second=20) as first:
+        pools = pools_of(server_of(first), breaker={"failures": 2, "reset_s": 600}, limits={"attempts": 9})
+        async with scheduler(pools, tmp_path) as one:
+            asked = [asyncio.create_task(one.text(body(f"prompt {n}"))) for n in range(4)]
+            await until(lambda: sum(call.tokens > 0 for call in first.calls) == 4)
+            first.die()
+            await until(lambda: _opened(one, 1))
+            with FakeServer(port=port):
+                async with asyncio.timeout(30):  # its breaker would keep it out for ten minutes
+                    assert all(await asyncio.gather(*asked))
+                assert await _state(one) == "closed"
