@@ -7,9 +7,9 @@
 A claim without its mark is taken over once its lease is over; one that is returned, at once. So a mail may go out twice,
 with the same Message-ID, and only where
   - its sender dies, or the store stays away, between the server's acceptance and the mark;
-  - the server accepts it and the answer is lost on its way (RFC 1047);
-  - its sender is not dead but slower than the lease, which no step is whose time limit is shorter than the lease, as long as
-    clocks agree to within the difference.
+  - the server accepts it and the answer is lost on its way (RFC 1047): the claim that is returned says `unanswered`;
+  - clocks differ, or saying the mail takes its sender, by more than a third of the lease: the last thing that a sender looks
+    at before it says the mail is whether two thirds of its lease are over, and it sends nothing then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import contextlib
 import json
 import smtplib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -32,6 +32,7 @@ from eventing.errors import ConfigurationError, EventingError, NotNowError, Stor
 from eventing.step import Objects
 
 LEASE = timedelta(seconds=90)
+USED = LEASE * 2 / 3  # of a lease, after which nothing more is sent under it
 TIME_LIMIT_S = 20.0
 MARK_AGAIN_S = (0.5, 1.0, 2.0, 4.0)
 
@@ -40,6 +41,10 @@ class MailError(NotNowError):
     """The mail server did not take the mail; it is tried again with the event."""
 
     title = "Mail server unavailable"
+
+    def __init__(self, told: str, unanswered: bool = False) -> None:
+        self.unanswered = unanswered  # the mail was said, or a part of it, and nobody knows whether it was taken
+        super().__init__(told)
 
 
 class MailRefusedError(EventingError):
@@ -75,30 +80,45 @@ class Server:
         user, password = unquote(parsed.username or ""), unquote(parsed.password or "")
         return cls(parsed.hostname, parsed.port or port, security, user, password)
 
-    def deliver(self, message: EmailMessage) -> None:
-        """Hand one mail in.
+    def deliver(self, message: EmailMessage, check: Callable[[], None] = lambda: None) -> None:
+        """Hand one mail in; `check` is asked last, when only the mail is left to be said, and may raise.
 
         Raises:
-            MailError: when the server cannot be reached, or refuses for now.
+            MailError: when the server cannot be reached, refuses for now, or gave no answer.
             MailRefusedError: when it refuses this mail for good.
         """
-        tls = ssl.create_default_context()
+        said = False
         try:
-            opened: smtplib.SMTP
-            if self.security == "tls":
-                opened = smtplib.SMTP_SSL(self.host, self.port, timeout=TIME_LIMIT_S, context=tls)
-            else:
-                opened = smtplib.SMTP(self.host, self.port, timeout=TIME_LIMIT_S)
-            with opened as connection:
-                if self.security == "starttls":
-                    connection.starttls(context=tls)
-                if self.user:
-                    connection.login(self.user, self.password)
+            with self._connected() as connection:
+                check()
+                said = True
                 connection.send_message(message)
         except (smtplib.SMTPException, OSError) as error:
             if _for_good(error):
                 raise MailRefusedError(f"{self.host}:{self.port} refused the mail: {error}") from error
-            raise MailError(f"{self.host}:{self.port} did not take the mail: {type(error).__name__}: {error}") from error
+            unanswered = said and not isinstance(error, smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused)
+            told = f"{self.host}:{self.port} did not take the mail: {type(error).__name__}: {error}"
+            raise MailError(told, unanswered) from error
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        tls = ssl.create_default_context()
+        connection: smtplib.SMTP
+        if self.security == "tls":
+            connection = smtplib.SMTP_SSL(self.host, self.port, timeout=TIME_LIMIT_S, context=tls)
+        else:
+            connection = smtplib.SMTP(self.host, self.port, timeout=TIME_LIMIT_S)
+        try:
+            if self.security == "starttls":
+                connection.starttls(context=tls)
+            if self.user:
+                connection.login(self.user, self.password)
+            yield connection
+            # What was accepted is to be marked at once, whatever the server has to say to this.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                connection.putcmd("quit")
+        finally:
+            connection.close()
 
 
 def _for_good(error: Exception) -> bool:
@@ -129,18 +149,26 @@ class ClaimedMailer:
             MailError: the server did not take it, or another process holds the claim at this moment.
         """
         folder = f"requests/{self.key.request_id}/mail{suffix(self.key.edition)}"
+        until = self.clock() + USED
         attempt = await self._claim(folder)
         if attempt is None:
             return False
         if "From" not in message:
             message["From"] = self.sender
         try:
-            await self._deliver(message)
-        except (MailError, MailRefusedError):
-            # Nothing was handed in: the claim is given back, so that the next delivery need not wait for the lease.
-            await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", b"{}")
+            await self._deliver(message, until)
+        except (MailError, MailRefusedError) as error:
+            # The server took nothing, as far as it answered: the next delivery need not wait for the lease.
+            unanswered = isinstance(error, MailError) and error.unanswered
+            returned = json.dumps({"at": self.clock().isoformat(), "unanswered": unanswered}).encode()
+            await self.objects.create(f"{folder}/claim-{attempt:03d}-returned.json", returned, "application/json")
             raise
-        sent = {"message_id": message["Message-ID"], "to": message["To"], "at": self.clock().isoformat()}
+        sent = {
+            "message_id": message["Message-ID"],
+            "to": message["To"],
+            "at": self.clock().isoformat(),
+            "claim": attempt,
+        }
         await self._mark(f"{folder}/sent.json", json.dumps(sent).encode())
         return True
 
@@ -153,7 +181,11 @@ class ClaimedMailer:
             await self.sleep(pause)
         await self.objects.create(key, sent, "application/json")
 
-    async def _deliver(self, message: EmailMessage) -> None:
+    async def _deliver(self, message: EmailMessage, until: datetime) -> None:
+        def check() -> None:
+            if self.clock() > until:
+                raise MailError(f"the mail of request {self.key.request_id} was claimed too long ago to be sent now")
+
         with telemetry.span(
             "send mail",
             kind="client",
@@ -164,7 +196,7 @@ class ClaimedMailer:
         ):
             if (traceparent := telemetry.context().get("traceparent")) and "Traceparent" not in message:
                 message["Traceparent"] = traceparent
-            await asyncio.to_thread(self.server.deliver, message)
+            await asyncio.to_thread(self.server.deliver, message, check)
 
     async def _claim(self, folder: str) -> int | None:
         """The number of the claim that is ours; None where the mail is out."""

@@ -78,8 +78,9 @@ class Process:
     def clock(self) -> datetime:
         return NOON + self.skew + timedelta(seconds=self.world.loop.time())
 
-    def deliver(self, message: EmailMessage) -> None:
+    def deliver(self, message: EmailMessage, check: Callable[[], None]) -> None:
         """As `eventing.mail.Server.deliver`, which a thread calls."""
+        check()
         if self.dead or self.world.chance(self.world.failing):
             raise MailError("the mail server is away")
         self.handed_in = True

@@ -214,7 +214,7 @@ class MailWorld(World):
         world = self
 
         class Mailer(self.mailer):  # type: ignore[name-defined,misc]
-            async def _deliver(self, message: EmailMessage) -> None:
+            async def _deliver(self, message: EmailMessage, until: datetime) -> None:
                 await effect("hand the mail in", lambda: world.accept(delivery, message), MailError)
 
         message = EmailMessage()

@@ -1,17 +1,19 @@
 """Mail goes out once, over real SMTP, with login and STARTTLS where asked; a dead sender's claim is taken over."""
 
 import asyncio
+import json
 import smtplib
 import ssl
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 
 from eventing.agent import StepKey
 from eventing.errors import ConfigurationError
-from eventing.local.mailbox import Mailbox, letters
+from eventing.local.mailbox import Mailbox, _Keeper, letters
 from eventing.local.ports import unused
 from eventing.mail import LEASE, ClaimedMailer, MailError, MailRefusedError, Server
 from eventing.testing import NOON, REQUEST, memory_bucket
@@ -80,6 +82,55 @@ async def test_a_server_that_is_away_is_tried_again_at_once(server):
     with pytest.raises(MailError, match="did not take the mail"):
         await mailer(f"smtp://127.0.0.1:{closed}", bucket).send(message())
     assert await mailer(url, bucket).send(message())
+
+
+async def test_what_was_accepted_is_marked_whatever_the_server_says_to_the_farewell(server, monkeypatch):
+    url, folder = server
+
+    async def going(*_: object) -> str:
+        return "421 going down"
+
+    monkeypatch.setattr(_Keeper, "handle_QUIT", going, raising=False)
+    bucket = memory_bucket()
+    assert [await mailer(url, bucket).send(message()) for _ in range(2)] == [True, False]
+    assert len(letters(folder)) == 1
+
+
+async def test_a_sender_that_was_slow_since_its_claim_sends_nothing(server):
+    url, folder = server
+    bucket, clock = memory_bucket(), Clock()
+
+    class Slow(ClaimedMailer):
+        async def _deliver(self, message: EmailMessage, until: datetime) -> None:
+            clock.now = NOON + LEASE
+            await super()._deliver(message, until)
+
+    slow = mailer(url, bucket, clock)
+    with pytest.raises(MailError, match="claimed too long ago"):
+        await Slow(slow.server, slow.sender, slow.objects, slow.key, slow.clock).send(message())
+    assert letters(folder) == []
+    assert await mailer(url, bucket, clock).send(message())
+
+
+async def test_a_server_that_takes_a_mail_and_goes_without_an_answer_leaves_that_on_record(server, monkeypatch):
+    url, folder = server
+    kept = _Keeper.handle_DATA
+
+    async def gone(self: _Keeper, server: Any, session: Any, envelope: Any) -> str:
+        await kept(self, server, session, envelope)
+        server.transport.abort()
+        return ""
+
+    monkeypatch.setattr(_Keeper, "handle_DATA", gone)
+    bucket = memory_bucket()
+    with pytest.raises(MailError, match="did not take the mail"):
+        await mailer(url, bucket).send(message())
+    monkeypatch.undo()
+    assert await mailer(url, bucket).send(message())  # RFC 1047: nobody knows whether it was taken
+    first, second = letters(folder)
+    assert first.message_id == second.message_id
+    returned = json.loads(await bucket.get(f"requests/{REQUEST}/mail/claim-001-returned.json") or b"")
+    assert returned["unanswered"] is True
 
 
 async def test_login_and_starttls(tmp_path, monkeypatch):
