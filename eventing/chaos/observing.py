@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from eventing import kafka
+from eventing.chaos.mailing import Mailing
 from eventing.envelope import Event, from_record
 from eventing.errors import NotACloudEventError
 from eventing.state import is_dead_letter
@@ -75,6 +76,7 @@ class Observations:
     fails: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     mailed: Sequence[str] = ()
+    mailings: Mapping[str, Mailing] = field(default_factory=dict)  # of requests that got more than one mail
     mail_expected: bool = False
     struck: Sequence[Struck] = ()
     bought: Bought = Bought()

@@ -22,6 +22,8 @@ def lines(verdict: Verdict, run: Observations) -> Iterator[str]:
         yield f"  failed {times}: {reason}"
     yield f"{verdict.generations} generations for {verdict.call_keys} call keys: {verdict.per_key:.3f}"
     yield f"{verdict.tokens_twice} tokens bought twice; {verdict.delivered_again} records repeated; {_dead(verdict)}"
+    for request in verdict.mailed_again:
+        yield f"  {request} got its mail again, with the same Message-ID: its sender or mail server died before the mark"
     for one in verdict.recovery:
         yield _recovery(one)
     for missed in run.missed:
@@ -65,6 +67,7 @@ def content(verdict: Verdict, run: Observations, scenario: str) -> dict[str, Any
         "complete": verdict.complete,
         "failed": verdict.failed,
         "dead_letters": verdict.dead_letters,
+        "mailed_again": list(verdict.mailed_again),
         "records_repeated": verdict.delivered_again,
         "generations": verdict.generations,
         "call_keys": verdict.call_keys,

@@ -16,6 +16,7 @@ from uuid import uuid4
 import aiohttp
 
 from eventing import kafka
+from eventing.chaos import mailing
 from eventing.chaos.observing import Bought, Observations, Watch, everything
 from eventing.chaos.scenario import Scenario
 from eventing.chaos.stage import Stage
@@ -134,7 +135,14 @@ class Run:
 
     def _mailed(self) -> list[str]:
         """The request of each mail, by its Message-ID."""
-        return [one.message_id.strip("<> ").split("@")[0].lower() for one in letters(self.stage.config.mailbox)]
+        return [_request_of(one.message_id) for one in letters(self.stage.config.mailbox)]
+
+    async def _mailings(self) -> dict[str, mailing.Mailing]:
+        """Of requests that got several mails: these mails, and who claimed them."""
+        found: dict[str, list[str]] = {}
+        for letter in await asyncio.to_thread(letters, self.stage.config.mailbox):
+            found.setdefault(_request_of(letter.message_id), []).append(letter.message_id)
+        return await mailing.read(self.stage.bucket(), {one: ids for one, ids in found.items() if len(ids) > 1})
 
     async def _observed(self, begun: float, ends: frozenset[str], injector: Injector, open_before: int) -> Observations:
         over, told = time.time(), await asyncio.to_thread(self.stage.scheduler)
@@ -147,6 +155,7 @@ class Run:
             fails=self.workflow.fails,
             refused=self.refused,
             mailed=await asyncio.to_thread(self._mailed),
+            mailings=await self._mailings(),
             mail_expected=self._mail_expected,
             struck=sorted(injector.struck, key=lambda one: one.at),
             bought=Bought(
@@ -178,6 +187,10 @@ class Run:
                 f"{watch.answers} answers of steps, {len(injector.struck)} faults"
             )
             await asyncio.sleep(1.0)
+
+
+def _request_of(message_id: str) -> str:
+    return message_id.strip("<> ").split("@")[0].lower()
 
 
 async def _read(bootstrap: str, topics: list[str]) -> Any:

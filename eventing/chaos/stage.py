@@ -19,6 +19,7 @@ from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
 from eventing.errors import EventingError
 from eventing.local import model_server, ports, preflight, processes, services
 from eventing.local.config import IN_A_ROW, Config, Ports
+from eventing.store import Store
 
 STUB = "chaos-model"
 _BROKERS = 3
@@ -47,6 +48,11 @@ class Stage:
     @property
     def calls(self) -> Path:
         return self.config.state / "model-calls.jsonl"
+
+    def bucket(self) -> Store:
+        """The platform's store."""
+        url = self.environ.get("TORPOR_STORE") or self.config.store_url or self.config.bucket.absolute().as_uri()
+        return Store.open(url, {**os.environ, **self.environ})
 
     @property
     def gateway(self) -> str:

@@ -50,6 +50,7 @@ class Verdict:
     complete: int = 0
     failed: dict[str, int] = field(default_factory=dict)  # how many requests failed, by the reason that they told
     dead_letters: int = 0
+    mailed_again: tuple[str, ...] = ()  # requests whose second mail is proved to have gone out in a stated window
     delivered_again: int = 0  # records of an event that lay in its topic already
     generations: int = 0
     call_keys: int = 0
@@ -73,7 +74,7 @@ def judge(run: Observations, costly: bool) -> Verdict:
         Promise("nothing is lost: every request that was taken has ended", tuple(_lost(run, ends))),
         Promise("every request ends once", tuple(_ended_twice(ends))),
         Promise("one effect a step: one id and one content for each answer", tuple(_doubled(run))),
-        Promise("one mail a request", tuple(_mails(run, ends))),
+        Promise("one mail a request, outside of the stated windows", tuple(_mails(run, ends))),
         Promise("every account is closed", tuple(_open_accounts(run))),
     ]
     if not costly:
@@ -87,6 +88,7 @@ def judge(run: Observations, costly: bool) -> Verdict:
         complete=sum(found[0].type != run.fails for found in ends.values()),
         failed=dict(failed),
         dead_letters=sum(event.dead for event in ours),
+        mailed_again=tuple(request for request in run.mailings if request in run.admitted and _in_window(run, request)),
         delivered_again=_again(ours),
         generations=sum(at_server.values()) or run.bought.generations,
         call_keys=len(at_server) or run.bought.call_keys,
@@ -138,10 +140,14 @@ def _doubled(run: Observations) -> Iterator[str]:
 def _mails(run: Observations, ends: dict[str, list[Seen]]) -> Iterator[str]:
     arrived = Counter(request for request in run.mailed if request in run.admitted)
     for request, count in arrived.items():
-        if count > 1:
+        if count > 1 and not _in_window(run, request):
             yield f"{request} got {count} mails"
     if run.mail_expected:
         yield from (f"{request} has ended and got no mail" for request in ends if request not in arrived)
+
+
+def _in_window(run: Observations, request: str) -> bool:
+    return request in run.mailings and run.mailings[request].in_window
 
 
 def _bought_twice(run: Observations) -> Iterator[str]:

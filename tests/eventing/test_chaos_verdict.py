@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from email.message import EmailMessage
 from xml.etree import ElementTree
 
 import pytest
 
-from eventing.chaos import Observations, Seen, Struck, judge, reporting
+from eventing.agent import StepKey
+from eventing.chaos import Observations, Seen, Struck, judge, mailing, reporting
+from eventing.chaos.mailing import Claim, Mailing
 from eventing.chaos.observing import Bought
+from eventing.mail import ClaimedMailer, MailError, Server
+from eventing.testing import NOON, REQUEST, memory_bucket
 
 ENDS = frozenset({"report_complete", "request_failed"})
 
@@ -120,6 +125,54 @@ def test_the_picture_marks_each_fault_and_is_sound_xml() -> None:
 def test_the_report_says_what_broke() -> None:
     run = replace(kept(), mailed=["r1", "r2", "r1"])
     verdict = judge(run, costly=False)
-    assert "BROKEN  one mail a request" in list(reporting.lines(verdict, run))
+    assert "BROKEN  one mail a request, outside of the stated windows" in list(reporting.lines(verdict, run))
     content = reporting.content(verdict, run, "mine")
     assert content["kept"] is False and content["recovery"]["broker"]["next_progress_s"] == {"median": 2.0, "worst": 2.0}
+
+
+SAME = ("<r1@torpor>", "<r1@torpor>")
+
+
+@pytest.mark.parametrize(
+    ("ids", "claims", "proved"),
+    [
+        (SAME, (Claim(0.0), Claim(91.0, marked=True)), True),  # a sender died, its lease passed
+        (SAME, (Claim(0.0, returned=True, unanswered=True), Claim(3.0, marked=True)), True),  # the answer was lost
+        (SAME, (Claim(0.0), Claim(30.0, marked=True)), False),  # taken over before its time
+        (SAME, (Claim(0.0, returned=True), Claim(3.0, marked=True)), False),  # the server answered that it took nothing
+        (SAME, (Claim(0.0, marked=True),), False),  # one claim, two mails
+        (SAME, (), False),  # the bucket does not tell
+        (("<r1@torpor>", "<r1.2@torpor>"), (Claim(0.0), Claim(91.0, marked=True)), False),
+        ((*SAME, SAME[0]), (Claim(0.0), Claim(91.0, marked=True)), False),
+    ],
+)
+def test_a_second_mail_breaks_the_promise_unless_the_records_prove_its_window(
+    ids: tuple[str, ...], claims: tuple[Claim, ...], proved: bool
+) -> None:
+    run = replace(kept(), mailed=["r2", *["r1"] * len(ids)], mailings={"r1": Mailing(ids, claims)})
+    verdict = judge(run, costly=False)
+    assert (verdict.kept, verdict.mailed_again) == (proved, ("r1",) if proved else ())
+    assert any("r1 got its mail again" in line for line in reporting.lines(verdict, run)) == proved
+
+
+async def test_claims_are_read_as_a_mailer_leaves_them() -> None:
+    bucket, clock = memory_bucket(), NOON
+
+    class Unanswered(ClaimedMailer):
+        async def _deliver(self, *_: object) -> None:
+            raise MailError("gone", unanswered=True)
+
+    class Sent(ClaimedMailer):
+        async def _deliver(self, *_: object) -> None:
+            pass
+
+    key, mail = StepKey(REQUEST, "notify"), EmailMessage()
+    mail["To"], mail["Message-ID"] = "you@example.org", f"<{REQUEST}@torpor>"
+    with pytest.raises(MailError):
+        await Unanswered(Server("h", 25), "me@example.org", bucket, key, lambda: clock).send(mail)
+    await Sent(Server("h", 25), "me@example.org", bucket, key, lambda: clock).send(mail)
+    at = NOON.timestamp()
+    assert await mailing.claims(bucket, str(REQUEST)) == [
+        Claim(at, returned=True, unanswered=True),
+        Claim(at, marked=True),
+    ]
