@@ -24,6 +24,7 @@ from eventing.store import Store
 STUB = "chaos-model"
 _BROKERS = 3
 _UP_S = 300.0
+_STALL_S = 10.0  # the stub says a token every few milliseconds, however many ask
 _HTTP = urllib3.PoolManager(retries=False, timeout=5.0, headers={"Connection": "close"})
 _NOT_OURS = ("TORPOR_MODEL_URL", "TORPOR_URL", "TORPOR_STORE")
 
@@ -79,7 +80,8 @@ class Stage:
         models = [model.name for model in model_server.served(url)]
         server = {"name": "stub", "url": url, "kind": "llama.cpp", "slots": self.stub.slots}
         pools = self.config.state / "pools.yaml"
-        pools.write_text(yaml.safe_dump({"pools": [{"name": "stub", "models": models, "servers": [server]}]}))
+        found = {"pools": [{"name": "stub", "models": models, "servers": [server]}], "limits": {"stall_s": _STALL_S}}
+        pools.write_text(yaml.safe_dump(found))
         self.up()
 
     def end(self) -> None:
