@@ -25,7 +25,7 @@ from eventing.local.mailbox import letters
 from eventing.workflow import Workflow
 
 _TAKEN_S = 180.0  # until a request must have been taken, by whichever platform lives by then
-_AFTER_S = 60.0  # for mails and accounts, once every request has ended
+_AFTER_S = 150.0  # for mails and accounts, once every request has ended: a dead sender's lease, and the next try
 _READ_S = 120.0
 _LOOK_S = 0.3
 

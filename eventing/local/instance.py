@@ -112,7 +112,7 @@ async def _begun(function: str, project: Path, state: Path, environ: Mapping[str
             *_command(port),
             cwd=project,
             env=dict(environ),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,  # it sees by that when this platform is gone
             stdout=out,
             stderr=out,
             start_new_session=True,
@@ -142,8 +142,7 @@ def end_leftovers(state: Path) -> list[str]:
 
 
 def _command(port: int) -> list[str]:
-    served = ["-m", "uvicorn", "functions_framework.aio:app", "--host", "127.0.0.1", "--port", str(port)]
-    return [sys.executable, *served, "--no-access-log", "--timeout-graceful-shutdown", "30"]
+    return [sys.executable, "-m", "eventing.local.served", str(port)]
 
 
 async def _until_ready(instance: Instance, http: aiohttp.ClientSession) -> str | None:

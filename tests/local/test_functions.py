@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +22,7 @@ from eventing.local.config import Config
 from eventing.local.functions import Functions, Scaled
 from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.loading import functions_of
+from eventing.local.ports import listens, unused
 from eventing.local.resources import Function, Sink
 from eventing.local.sinks import Answer, Sinks
 from tests.local.support import event, until, write_function
@@ -180,6 +183,24 @@ async def test_a_stop_drains_what_is_in_flight(tmp_path: Path) -> None:
         with pytest.raises(FunctionUnavailableError, match="stopping"):
             async with scaled.request():
                 pass
+
+
+async def test_a_process_ends_by_itself_a_while_after_its_platform(tmp_path: Path) -> None:
+    write_function(tmp_path, "it", SLOW)
+    function = functions_of(tmp_path / "functions")["it"]
+    environ = environment.of_function(function, environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state")))
+    (port,) = unused(1)
+    left = subprocess.Popen(
+        [sys.executable, "-m", "eventing.local.served", str(port), "0.2"], cwd=tmp_path, env=environ, stdin=subprocess.PIPE
+    )
+    try:
+        await until(lambda: listens(port))
+        assert left.poll() is None
+        assert left.stdin is not None
+        left.stdin.close()  # as the system does for one that was killed
+        assert await asyncio.to_thread(left.wait, 20) in (0, -signal.SIGTERM)
+    finally:
+        left.kill()
 
 
 async def test_what_a_killed_platform_left_is_ended_at_the_next_start(tmp_path: Path) -> None:
