@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 import obstore
@@ -11,6 +12,9 @@ from obstore.store import MemoryStore, from_url
 
 from eventing.errors import BadKeyError, StoreError
 from eventing.store import Store
+
+# Whoever asks can ask again, so a store that is away is said to be, before those who wait for an answer give up.
+RETRIES: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=10)}
 
 
 class Bucket(Store):
@@ -31,9 +35,9 @@ class Bucket(Store):
         plain = environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
         options = {"client_options": {"allow_http": True}} if plain else {}
         try:
-            return cls(from_url(url, **cast(Any, options)))
+            return cls(from_url(url, retry_config=RETRIES, **cast(Any, options)))
         except BaseError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(_said(error)) from error
 
     async def create(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:
         attributes: Any = None if isinstance(self._store, MemoryStore) else {"Content-Type": content_type}
@@ -44,7 +48,7 @@ class Bucket(Store):
         except ValueError as error:
             raise BadKeyError(f"{key!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"{key} could not be written: {error}") from error
+            raise StoreError(f"{key} could not be written: {_said(error)}") from error
         return True
 
     async def mark(self, key: str, of: str) -> None:
@@ -59,7 +63,7 @@ class Bucket(Store):
         except ValueError as error:
             raise BadKeyError(f"{key!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"{key} could not be read: {error}") from error
+            raise StoreError(f"{key} could not be read: {_said(error)}") from error
 
     async def keys(self, prefix: str) -> list[str]:
         try:
@@ -67,7 +71,7 @@ class Bucket(Store):
         except ValueError as error:
             raise BadKeyError(f"{prefix!r} can be no key: {error}") from error
         except (BaseError, OSError) as error:
-            raise StoreError(f"{prefix} could not be listed: {error}") from error
+            raise StoreError(f"{prefix} could not be listed: {_said(error)}") from error
         return sorted(entry["path"] for chunk in chunks for entry in chunk)
 
     async def delete(self, key: str) -> None:
@@ -76,4 +80,9 @@ class Bucket(Store):
         except FileNotFoundError:
             pass
         except (BaseError, OSError) as error:
-            raise StoreError(f"{key} could not be removed: {error}") from error
+            raise StoreError(f"{key} could not be removed: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What an error says, without the inside of the client that comes after it."""
+    return str(error).partition("\n")[0].strip()

@@ -72,7 +72,10 @@ class StepConflictError(EventingError):
 
 
 class NotNowError(EventingError):
+    """`after` so many seconds it is worth asking again."""
+
     status, title = 503, "Not now"
+    after: ClassVar[float] = 5.0
 
 
 class StoreError(NotNowError):

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlparse
@@ -19,6 +20,7 @@ from inference.scheduler.errors import ConfigurationError
 
 LONGEST_PAUSE_S = 30.0
 AT_ONCE = 32  # answers that are being written
+RETRIES: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=10)}  # whoever asks can ask again
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,7 @@ class Archive:
                 return cls(LocalStore(folder))
             plain = environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
             options = {"client_options": {"allow_http": True}} if plain else {}
-            return cls(from_url(url, **cast(Any, options)))
+            return cls(from_url(url, retry_config=RETRIES, **cast(Any, options)))
         except (BaseError, ValueError, OSError) as error:
             raise ConfigurationError(f"the store {url!r} cannot be opened: {error}") from error
 
@@ -65,7 +67,7 @@ class Archive:
         except FileNotFoundError:
             return None
         except (BaseError, OSError, ValueError, RecursionError) as error:
-            raise ArchiveError(f"the answer of call {key} cannot be read from the store: {error}") from error
+            raise ArchiveError(f"the answer of call {key} cannot be read from the store: {_said(error)}") from error
         if not isinstance(content, dict) or not isinstance(content.get("answer"), dict) or "digest" not in content:
             raise ArchiveError(f"what the store holds for call {key} is no answer: {_place(key)}")
         return content
@@ -82,7 +84,7 @@ class Archive:
             except AlreadyExistsError:
                 return
             except (BaseError, OSError) as error:
-                _log.warning("the answer of call %s cannot be kept yet: %s", key, error)
+                _log.warning("the answer of call %s cannot be kept yet: %s", key, _said(error))
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, 2 * pause)
 
@@ -90,3 +92,8 @@ class Archive:
 def _place(key: str) -> str:
     """A key may hold any character, an object's name may not."""
     return f"calls/{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
+
+
+def _said(error: Exception) -> str:
+    """What an error says, without the inside of the client that comes after it."""
+    return str(error).partition("\n")[0].strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +40,21 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         server.wait(20)
 
 
-def _weed() -> str:
-    import sys
+@pytest.fixture(scope="session")
+def pretended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment by which `s3://torpor` is opened at the server that only pretends."""
+    port = seven_ports()
+    command = ["-m", "eventing.testing", "--port", str(port), "--folder", str(tmp_path_factory.mktemp("pretended"))]
+    server = subprocess.Popen([sys.executable, *command])
+    try:
+        _wait(port)
+        yield {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1", "AWS_SKIP_SIGNATURE": "true"}
+    finally:
+        server.kill()
+        server.wait(20)
 
+
+def _weed() -> str:
     return str(Path(sys.executable).parent / "weed")
 
 

@@ -11,10 +11,10 @@ from eventing.store import Store
 from eventing.testing.shelf import Shelf
 
 
-@pytest.fixture(params=["folder", "memory", "s3", "shelf"])
+@pytest.fixture(params=["folder", "memory", "s3", "pretended", "shelf"])
 def store(request, tmp_path, monkeypatch):
-    if request.param == "s3":
-        for name, value in request.getfixturevalue("s3").items():
+    if request.param in ("s3", "pretended"):
+        for name, value in request.getfixturevalue(request.param).items():
             monkeypatch.setenv(name, value)
         return Store.open("s3://torpor")
     if request.param == "shelf":
