@@ -86,6 +86,11 @@ class Purchase:
         if self.generation.ask.key:
             self.means.journal.write({**record, "k": self.generation.ask.key})
 
+    async def _write_bought(self, record: Record) -> None:
+        """Write down what is bought already, which a full volume must not lose."""
+        if self.generation.ask.key:
+            await self.means.journal.write_once_there_is_room({**record, "k": self.generation.ask.key})
+
     def _spent(self, prompt: int, completion: int) -> None:
         """Tokens of a call without a key, which are written down as they are bought (or turn out not to be)."""
         ask = self.generation.ask
@@ -138,7 +143,7 @@ class Purchase:
                 if not first:
                     first = time.monotonic() - begun
                     self.means.metrics.generations.labels(server.name).inc()
-                self._take(chunk, kept)
+                await self._take(chunk, kept)
                 if ask.bounded and self.kept > kept + BEYOND * (ask.max_tokens - kept) + FEW:
                     self._cut(server)
                     break
@@ -149,7 +154,7 @@ class Purchase:
         asked, answered, estimated = counted(self.assembly.usage, ask.prompt_tokens + kept, said, left)
         server.pace.observe(first, time.monotonic() - begun, answered, left)
         self.means.metrics.first_token_s.labels(server.name).observe(first)
-        self._finish(server, asked, asked - kept if going else asked, kept + answered, estimated)
+        await self._finish(server, asked, asked - kept if going else asked, kept + answered, estimated)
 
     def _cut(self, server: ModelServer) -> None:
         """End an answer that its server does not end where it was told to."""
@@ -157,7 +162,7 @@ class Purchase:
         ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in self.assembly.unfinished]
         self._said({"object": "chat.completion.chunk", "choices": ends})
 
-    def _take(self, chunk: dict[str, Any], before: int) -> None:
+    async def _take(self, chunk: dict[str, Any], before: int) -> None:
         """One more chunk of an attempt that began with `before` tokens kept; a server under load puts several into one."""
         if says(chunk):
             usage = chunk.get("usage")
@@ -166,7 +171,7 @@ class Purchase:
                 told = 0  # it cannot be
             tokens = max(1, before + told - self.kept)
             self.kept += tokens
-            self._write({"t": "delta", "c": text_of(chunk), **({"n": tokens} if tokens > 1 else {})})
+            await self._write_bought({"t": "delta", "c": text_of(chunk), **({"n": tokens} if tokens > 1 else {})})
         self._said(chunk)
 
     def _going(self, server: ModelServer, model: str) -> dict[str, Any] | None:
@@ -204,7 +209,7 @@ class Purchase:
             self._write({"t": "lost", "p": self.generation.ask.prompt_tokens * error.bought})
             raise ServerError(f"{error} ({self.failures} servers or tries failed on this call)") from error
 
-    def _finish(self, server: ModelServer, asked: int, prompt: int, completion: int, estimated: bool) -> None:
+    async def _finish(self, server: ModelServer, asked: int, prompt: int, completion: int, estimated: bool) -> None:
         ask, metrics, price = self.generation.ask, self.means.metrics, server.config.price
         bought_prompt, bought = self.prompt_tokens + asked, completion + self.twice
         answer = self.assembly.answer()
@@ -222,7 +227,7 @@ class Purchase:
             "currency": price.currency,
         }
         if ask.key:
-            self._write({"t": "end", "a": answer, "p": bought_prompt, "c": bought})
+            await self._write_bought({"t": "end", "a": answer, "p": bought_prompt, "c": bought})
         self._spent(asked - ask.prompt_tokens, bought)
         metrics.tokens.labels(server.name, "prompt").inc(bought_prompt)
         metrics.tokens.labels(server.name, "completion").inc(bought)

@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from inference.scheduler.errors import ConfigurationError, JournalError
 
 LARGEST = 64 * 1024 * 1024
 SYNC_EVERY_S = 1.0
+ROOM_EVERY_S, LONGEST_FULL_S = 0.2, 300.0  # how an answer that is being bought waits for room
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,21 @@ class Journal:
         self._size += written
         self._dirty = True
         self.book.apply(record)
+
+    async def write_once_there_is_room(self, record: Mapping[str, Any]) -> None:
+        """Append what is bought already: while it cannot be written it is waited with, and nobody is told of it.
+
+        Raises:
+            JournalError: there was no room for long.
+        """
+        end = time.monotonic() + LONGEST_FULL_S
+        while True:
+            try:
+                return self.write(record)
+            except JournalError:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(ROOM_EVERY_S)
 
     async def keep(self) -> None:
         """Force what was written to the disk every second and compact a file that has grown, until cancelled."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -226,6 +227,30 @@ async def test_what_cannot_be_written_down_is_not_bought(
         assert (status, answer["error"]["code"], server.calls) == (503, "journal_failed", [])
         assert (await one.ask(body()))[0] == 200  # it needs no account
     assert (await one.ask(body(), **named))[0] == 200
+
+
+async def test_an_answer_whose_volume_fills_while_it_comes_waits_for_room_and_is_bought_once(
+    server: FakeServer, one: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _open(one)
+    write, refused, room = os.write, asyncio.Event(), asyncio.Event()
+
+    def filling(file: int, line: bytes) -> int:
+        if room.is_set() or (b'"t":"begin"' in line and not refused.is_set()):
+            return write(file, line)
+        refused.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("inference.scheduler.journal.os.write", filling)
+    asking = asyncio.create_task(one.ask(body(), Torpor_Call=f"{REQUEST}/x#1.0"))
+    await refused.wait()
+    status, answer = await one.ask(body(), Torpor_Call=f"{REQUEST}/y#1.0")
+    assert (status, answer["error"]["code"]) == (503, "journal_failed")
+    assert not asking.done()
+    room.set()
+    assert (await asking)[0] == 200
+    assert (await one.ask(body(), Torpor_Call=f"{REQUEST}/x#1.0"))[0] == 200
+    assert len(server.calls) == 1
 
 
 async def test_several_answers_are_not_gone_on_with_as_if_they_were_one(server: FakeServer, tmp_path: Path) -> None:
