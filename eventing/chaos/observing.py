@@ -75,6 +75,7 @@ class Observations:
     ends: frozenset[str]
     fails: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    unintended: Mapping[str, int] | None = None  # answers of the gateway that it never means to give; None: it was killed
     mailed: Sequence[str] = ()
     mailings: Mapping[str, Mailing] = field(default_factory=dict)  # of requests that got more than one mail
     mail_expected: bool = False

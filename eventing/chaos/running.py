@@ -45,6 +45,7 @@ class Run:
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)  # and no more waiting
     admitted: dict[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    unintended: Counter[str] = field(default_factory=Counter)
 
     async def go(self) -> Observations:
         """The whole run; what was seen of it."""
@@ -103,6 +104,8 @@ class Run:
                     why = f"answered {answer.status}: {(await answer.text())[:200]}"
                     if answer.status < 500 and answer.status not in (408, 429):
                         break
+                    if answer.status not in (429, 503) or "Retry-After" not in answer.headers:
+                        self.unintended[why] += 1
             await asyncio.sleep(0.5)
         self.refused[f"request number {number}"] = why or f"nobody answered within {_TAKEN_S:.0f} s"
 
@@ -154,6 +157,7 @@ class Run:
             ends=ends,
             fails=self.workflow.fails,
             refused=self.refused,
+            unintended=None if self.scenario.strikes_gateway else self.unintended,
             mailed=await asyncio.to_thread(self._mailed),
             mailings=await self._mailings(),
             mail_expected=self._mail_expected,

@@ -19,10 +19,32 @@ KILLS = ("agents", "dispatcher", "broker", "model", "scheduler")
 SPELLS = ("latency", "errors", "hang", "garbage")
 # What makes a model call be bought again, for which nobody can answer: a generation that dies with its server is lost.
 COSTLY = frozenset({"model", "scheduler", *SPELLS})
-Kind = Literal["agents", "dispatcher", "broker", "model", "scheduler", "latency", "errors", "hang", "garbage", "redelivery"]
+Kind = Literal[
+    "agents",
+    "dispatcher",
+    "broker",
+    "model",
+    "scheduler",
+    "latency",
+    "errors",
+    "hang",
+    "garbage",
+    "store",
+    "disk",
+    "redelivery",
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 # Each field that not every fault has, and the faults that have it.
-_ONLY = {"at": ("agents",), "agent": ("agents",), "lasts": SPELLS, "delay": ("latency",), "count": ("redelivery",)}
+_ONLY = {
+    "at": ("agents",),
+    "agent": ("agents",),
+    "lasts": (*SPELLS, "store", "disk"),
+    "delay": ("latency", "store"),
+    "count": ("redelivery",),
+    "how": ("store",),
+    "of": ("disk",),
+}
+_NEEDED = {"store": "how", "disk": "of"}
 _OLD_ENOUGH_S = 60.0
 
 
@@ -43,8 +65,10 @@ class Fault(_Part):
     times: int = Field(1, ge=1, le=10_000)
     at: str | None = Field(None, description="of agents: an effect of a step, or `effects` for each of them in turn")
     agent: str | None = Field(None, description="of agents: this one alone; any if it is not named")
-    lasts: Seconds = Field(5.0, description="of a model's bad spell")
-    delay: Seconds = Field(2.0, description="of latency: how much later the model answers")
+    lasts: Seconds = Field(5.0, description="of a bad spell of the model, the store or a disk")
+    delay: Seconds = Field(2.0, description="of latency: how much later the model, or the store, answers")
+    how: Literal["errors", "latency", "away"] | None = Field(None, description="of store: what is wrong with it")
+    of: Literal["store", "scheduler", "broker"] | None = Field(None, description="of disk: whose is full")
     count: int = Field(20, ge=1, le=10_000, description="of redelivery: how many old events")
 
     @model_validator(mode="after")
@@ -52,6 +76,12 @@ class Fault(_Part):
         for name, kinds in _ONLY.items():
             if name in self.model_fields_set and self.kind not in kinds:
                 raise ValueError(f"`{name}` belongs to {' and '.join(kinds)}, not to {self.kind}")
+        needed = _NEEDED.get(self.kind, "kind")
+        if getattr(self, needed) is None:
+            one_of = "errors, latency, away" if needed == "how" else "store, scheduler, broker"
+            raise ValueError(f"a fault of the {self.kind} needs `{needed}`: one of {one_of}")
+        if self.kind == "store" and self.how != "latency" and "delay" in self.model_fields_set:
+            raise ValueError(f"`delay` belongs to `how: latency`, not to {self.how}")
         if self.times > 1 and not self.every:
             raise ValueError(f"{self.times} times need `every`: the seconds between two of them")
         if self.at not in (None, "effects", *PLACES):
@@ -94,6 +124,16 @@ class Scenario(_Part):
     def costly(self) -> bool:
         """Whether anything dies or fails that can make a model call be bought twice."""
         return any(fault.kind in COSTLY for fault in self.faults)
+
+    @property
+    def strikes_store(self) -> bool:
+        """Whether the store must be one that can be struck."""
+        return any(fault.kind == "store" or fault.of == "store" for fault in self.faults)
+
+    @property
+    def strikes_gateway(self) -> bool:
+        """Whether a process can die that somebody who asks is speaking with."""
+        return any(fault.kind in ("agents", "dispatcher") for fault in self.faults)
 
 
 def names() -> list[str]:

@@ -15,7 +15,9 @@ from typing import Any
 import urllib3
 import yaml
 
+from eventing.chaos import disks, storing
 from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
+from eventing.chaos.storing import StoreServer
 from eventing.errors import EventingError
 from eventing.local import model_server, ports, preflight, processes, services
 from eventing.local.config import IN_A_ROW, Config, Ports
@@ -40,6 +42,7 @@ class Stage:
     config: Config
     stub: Stub | None = None
     environ: dict[str, str] = field(default_factory=dict)
+    store: StoreServer | None = None  # of one's own, where the store is struck
 
     @property
     def order(self) -> Path:
@@ -76,6 +79,8 @@ class Stage:
             return
         self.config.state.mkdir(parents=True, exist_ok=True)
         self.start_stub()
+        if self.store is not None:
+            self.store.start()
         url = f"http://127.0.0.1:{self.config.ports.model}/v1"
         models = [model.name for model in model_server.served(url)]
         server = {"name": "stub", "url": url, "kind": "llama.cpp", "slots": self.stub.slots}
@@ -143,8 +148,15 @@ class Stage:
 
 
 def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
-    """A platform of the run's own, of three brokers, beside whatever runs."""
-    first = ports.row(IN_A_ROW[_BROKERS])
+    """A platform of the run's own, of three brokers, beside whatever runs.
+
+    Raises:
+        ScenarioError: when this system can play no full disk.
+    """
+    if any(fault.kind == "disk" for fault in scenario.faults) and not disks.POSSIBLE:
+        raise ScenarioError("a full disk can be played on Linux alone: leave out the faults of kind `disk`")
+    first = ports.row(IN_A_ROW[_BROKERS] + 1)
+    store = StoreServer(folder, first + IN_A_ROW[_BROKERS]) if scenario.strikes_store else None
     config = replace(
         chosen,
         state=folder,
@@ -152,13 +164,14 @@ def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
         brokers=_BROKERS,
         pools=folder / "pools.yaml",
         model_url=None,
-        store_url=None,
+        store_url=storing.URL if store else None,
     )
     environ = dict.fromkeys(_NOT_OURS, "")
     environ |= {"TORPOR_STATE": str(folder), "TORPOR_PORT": str(first), "TORPOR_BROKERS": str(_BROKERS)}
     environ |= {"TORPOR_PROJECT": str(chosen.project), "TORPOR_POOLS": str(folder / "pools.yaml")}
     environ |= {"TORPOR_CRASH_AT": str(folder / "crash-at")}
-    return Stage(config, scenario.model, environ)
+    environ |= store.environ if store else {}
+    return Stage(config, scenario.model, environ, store)
 
 
 def running(chosen: Config, scenario: Scenario) -> Stage:
@@ -167,7 +180,7 @@ def running(chosen: Config, scenario: Scenario) -> Stage:
     Raises:
         ScenarioError: when the scenario has faults that it cannot be given.
     """
-    told = [str(fault.kind) for fault in scenario.faults if fault.kind in SPELLS]
+    told = [str(fault.kind) for fault in scenario.faults if fault.kind in (*SPELLS, "store", "disk")]
     told += [f"agents at {fault.at}" for fault in scenario.faults if fault.at]
     if chosen.brokers == 1 and any(fault.kind == "broker" for fault in scenario.faults):
         told.append("broker (it has one alone: TORPOR_BROKERS=3)")

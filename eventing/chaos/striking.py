@@ -9,10 +9,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
 from eventing import kafka
+from eventing.chaos import disks, storing
 from eventing.chaos.observing import Struck, Watch
 from eventing.chaos.scenario import Fault, Scenario
 from eventing.chaos.stage import STUB, Stage, StageError
@@ -42,6 +44,7 @@ class Injector:
     missed: list[str] = field(default_factory=list)
     _orders: asyncio.Lock = field(default_factory=asyncio.Lock)
     _spells: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _store_spells: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, scenario: Scenario) -> None:
@@ -132,9 +135,41 @@ class Injector:
                 await asyncio.sleep(fault.lasts)
             finally:
                 await asyncio.shield(asyncio.to_thread(self.stage.treat, {}))
-            struck = Struck(fault.kind, at, until=time.time())
-            self.struck.append(struck)
-            return struck
+            return self._spelt(Struck(fault.kind, at, until=time.time()))
+
+    async def _store(self, fault: Fault, _: str | None) -> Struck | None:
+        store = self.stage.store
+        if store is None:
+            return None
+        async with self._store_spells:
+            at = time.time()
+            self.tell(f"store {fault.how} for {fault.lasts:.0f} s")
+            try:
+                if fault.how != "away":
+                    how = {"status": 503} if fault.how == "errors" else {"delay_s": fault.delay}
+                    await asyncio.to_thread(store.treat, how)
+                elif (found := processes.find(self.stage.config.state, storing.NAME)) is not None:
+                    _kill(found, "store")
+                await asyncio.sleep(fault.lasts)
+            finally:
+                well = store.start if fault.how == "away" else partial(store.treat, {})
+                await asyncio.shield(asyncio.to_thread(well))
+            return self._spelt(Struck(f"store {fault.how}", at, until=time.time()))
+
+    async def _disk(self, fault: Fault, _: str | None) -> Struck | None:
+        names = {"store": [storing.NAME], "scheduler": [scheduler.NAME], "broker": list(kafka_server.NAMES)}[fault.of or ""]
+        if not all(processes.find(self.stage.config.state, name) for name in names):
+            return None
+        at, name = time.time(), self.chance.choice(names)
+        self.tell(f"disk of {name} full for {fault.lasts:.0f} s")
+        if not await disks.full(self.stage.config.state, name, fault.lasts):
+            return None
+        return self._spelt(Struck(f"disk of {fault.of}", at, until=time.time()))
+
+    def _spelt(self, struck: Struck) -> Struck:
+        """A spell was told of when it began."""
+        self.struck.append(struck)
+        return struck
 
     async def _redelivery(self, fault: Fault, _: str | None) -> Struck | None:
         old = self.watch.older_than(time.time() - _OLD_S)

@@ -77,6 +77,9 @@ def judge(run: Observations, costly: bool) -> Verdict:
         Promise("one mail a request, outside of the stated windows", tuple(_mails(run, ends))),
         Promise("every account is closed", tuple(_open_accounts(run))),
     ]
+    if run.unintended is not None:
+        told = tuple(f"{times} times: {answer}" for answer, times in run.unintended.items())
+        promises.append(Promise("the gateway fails nobody: where it can take no request, it says when to ask again", told))
     if not costly:
         promises.append(Promise("every model call is bought once", tuple(_bought_twice(run))))
     failed = Counter(found[0].reason or "(no reason)" for found in ends.values() if found[0].type == run.fails)

@@ -19,12 +19,14 @@ def test_what_is_shipped_is_sound(name: str) -> None:
 
 
 def test_one_scenario_has_every_fault() -> None:
-    kinds = {fault.kind for fault in load("everything").faults}
-    assert {*KILLS, *SPELLS, "redelivery"} <= kinds
+    faults = load("everything").faults
+    assert {*KILLS, *SPELLS, "redelivery"} <= {fault.kind for fault in faults}
+    assert {fault.how for fault in faults if fault.kind == "store"} == {"errors", "latency", "away"}
+    assert {fault.of for fault in faults if fault.kind == "disk"} == {"store", "scheduler", "broker"}
     assert load("everything").requests == 1000
 
 
-@pytest.mark.parametrize("name", ["agents", "brokers", "dispatcher", "quick"])
+@pytest.mark.parametrize("name", ["agents", "brokers", "dispatcher", "quick", "stores"])
 def test_where_no_model_dies_nothing_may_be_bought_twice(name: str) -> None:
     assert not load(name).costly
 
@@ -38,6 +40,12 @@ def test_where_no_model_dies_nothing_may_be_bought_twice(name: str) -> None:
         ("  - {kind: broker, after: 1, evry: 2}", r":4: faults\.0\.evry: Extra inputs are not permitted"),
         ("  - {kind: broker, times: 3}", r":4: faults\.0: 3 times need `every`"),
         ("  - {kind: broker, lasts: 3}", r":4: faults\.0: `lasts` belongs to latency"),
+        ("  - {kind: store}", r":4: faults\.0: a fault of the store needs `how`: one of errors, latency, away"),
+        ("  - {kind: store, how: badly}", r":4: faults\.0\.how: Input should be 'errors', 'latency' or 'away'"),
+        ("  - {kind: store, how: away, delay: 2}", r":4: faults\.0: `delay` belongs to `how: latency`, not to away"),
+        ("  - {kind: disk}", r":4: faults\.0: a fault of the disk needs `of`: one of store, scheduler, broker"),
+        ("  - {kind: disk, of: model}", r":4: faults\.0\.of: Input should be 'store', 'scheduler' or 'broker'"),
+        ("  - {kind: broker, how: away}", r":4: faults\.0: `how` belongs to store, not to broker"),
         ("  - {kind: agents, at: noon}", r":4: faults\.0: `at` is one of effects, before store, .* got 'noon'"),
         ("  - {kind: redelivery, after: 10}", r":4: faults\.0: old events are those of more than 60 s ago"),
     ],
