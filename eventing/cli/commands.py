@@ -102,7 +102,7 @@ def down() -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ps(as_json: bool) -> None:
-    """Show each agent, asleep or awake, its wakes and lag, and the dead letters."""
+    """Show each agent, asleep or awake, its wakes and lag, what is tried again, and how many dead letters wait."""
     from eventing.cli import platform
 
     platform.ps(project.config(), as_json)
@@ -175,14 +175,16 @@ def trail(request_id: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Every letter as a line of JSON.")
 def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> None:
     """Show the dead letters that wait: what nobody could handle, why, and what was paid already."""
-    from eventing.cli import dead
+    from eventing.cli import dead, platform
 
     dead.show(project.gateway_url(project.config()), agent, request, sent, as_json)
+    if not as_json and (told := platform.retrying(project.config())):
+        asking.say(f"{told}: a dead letter comes of what still fails at the end of its retries")
 
 
 @main.command()
 @click.argument("request_id", type=click.UUID, required=False)
-@click.option("--all", "every", is_flag=True, help="Every request of which dead letters wait.")
+@click.option("--all", "every", is_flag=True, help="Every request of which dead letters wait; no other failed one.")
 @click.option("--agent", help="Every request that waits because this agent failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
 STOP_S = 60.0  # that a platform has to stop
+_COUNTED = 100  # dead letters, until there are "more"
 _LAST: dict[str, tuple[str, float]] = {}
 
 
@@ -204,13 +206,32 @@ def mail(config: Config) -> None:
 
 
 def ps(config: Config, as_json: bool) -> None:
-    """Print how each agent fares, and what lies in the dead letters."""
+    """Print how each agent fares, what is tried again, and the dead letters that wait."""
     found = status(config)
-    say(json.dumps(found, indent=2) if as_json else table(found))
+    if as_json:
+        say(json.dumps(found, indent=2))
+        return
+    ever = found["dead_letters"]
+    say(
+        f"{table(found)}; {_letters(config) if ever else 'dead letters unknown' if ever is None else 'no dead letter waits'}"
+    )
+
+
+def _letters(config: Config) -> str:
+    """How many dead letters wait, of all that ever were."""
+    from eventing.cli import dead
+
+    try:
+        waiting = sum(1 for _ in islice(dead.letters(f"http://127.0.0.1:{config.ports.gateway}"), _COUNTED + 1))
+    except CommandError:
+        return "dead letters that the gateway does not tell of now"
+    if waiting > _COUNTED:
+        return f"more than {_COUNTED} dead letters wait"
+    return {0: "no dead letter waits", 1: "1 dead letter waits"}.get(waiting, f"{waiting} dead letters wait")
 
 
 def table(found: dict[str, Any]) -> str:
-    """The status as a table: one line an agent, then what waits and what died."""
+    """The status as a table: one line an agent, then what waits, what is tried again and what died."""
     waiting = sum(one["lag"] or 0 for one in found["deliveries"].values())
     rows = [("agent", "state", "processes", "in flight", "wakes", "last wake")]
     for name, one in sorted(found["functions"].items()):
@@ -219,11 +240,26 @@ def table(found: dict[str, Any]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for name, one in sorted(found["deliveries"].items()):
-        if one["lag"] or one["dead_lettered"] or one["dropped"] or one["not_events"]:
+        if one["lag"] or one["retrying"] or one["dead_lettered"] or one["dropped"] or one["not_events"]:
             lines.append(
-                f"{name}: {one['lag'] or 0} waiting, {one['dead_lettered']} dead-lettered, "
-                f"{one['dropped'] + one['not_events']} dropped"
+                f"{name}: {one['lag'] or 0} waiting, {one['retrying']} of them tried again now, "
+                f"{one['dead_lettered']} dead-lettered, {one['dropped'] + one['not_events']} dropped"
             )
-    processes_left = sum(one["instances"] for one in found["functions"].values())
-    lines.append(f"{processes_left} agent processes; {waiting} events waiting; {found['dead_letters'] or 0} dead letters")
+    left = sum(one["instances"] for one in found["functions"].values())
+    lines.append(f"{_counted(left, 'agent process', 'agent processes')}; {_counted(waiting, 'event', 'events')} waiting")
     return "\n".join(lines)
+
+
+def retrying(config: Config) -> str:
+    """Which deliveries failed and are tried again now; empty where none is, or the platform is not here to tell."""
+    try:
+        found = {name: one["retrying"] for name, one in status(config)["deliveries"].items() if one["retrying"]}
+    except CommandError:
+        return ""
+    each = ", ".join(f"{name.partition('/')[2]} {count}" for name, count in found.items())
+    total = sum(found.values())
+    return f"{_counted(total, 'failed delivery', 'failed deliveries')} tried again now ({each})" if total else ""
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

@@ -27,6 +27,7 @@ class Counts:
     filtered: int = 0
     delivered: int = 0
     retries: int = 0
+    retrying: int = 0  # that failed and have not come to their end
     dead_lettered: int = 0
     dropped: int = 0
     not_events: int = 0
@@ -100,21 +101,25 @@ class Courier:
 
     async def _tried(self, event: Event, sink: Sink, route: Route, counts: Counts) -> Answer:
         attempt = 0
-        while True:
-            answer, why = None, ""
-            try:
-                answer = await self._sinks.send(sink, event, route.delivery.timeout_s, route.namespace)
-                if answer.status < 300:
-                    return answer
-                why = f"{sink} answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
-            except UnreachableError as error:
-                why = str(error)
-            if attempt >= route.delivery.retry or (answer is not None and not _again(answer.status, route.delivery)):
-                raise _FailedError(why, answer)
-            attempt += 1
-            counts.retries += 1
-            _log.info("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
-            await self._pause(route.delivery.backoff(attempt))
+        try:
+            while True:
+                answer, why = None, ""
+                try:
+                    answer = await self._sinks.send(sink, event, route.delivery.timeout_s, route.namespace)
+                    if answer.status < 300:
+                        return answer
+                    why = f"{sink} answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
+                except UnreachableError as error:
+                    why = str(error)
+                if attempt >= route.delivery.retry or (answer is not None and not _again(answer.status, route.delivery)):
+                    raise _FailedError(why, answer)
+                attempt += 1
+                counts.retries += 1
+                counts.retrying += attempt == 1
+                _log.info("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
+                await self._pause(route.delivery.backoff(attempt))
+        finally:
+            counts.retrying -= attempt > 0
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

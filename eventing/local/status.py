@@ -74,7 +74,7 @@ class _Families(Collector):
         functions, deliveries = self._snapshot["functions"], self._snapshot["deliveries"]
         yield from _gauges("torpor_function", "function", functions, ("instances", "in_flight", "cold_start_s"))
         yield from _counters("torpor_function", "function", functions, ("wakes", "starts", "crashes", "failed_starts"))
-        yield from _gauges("torpor_delivery", "name", deliveries, ("lag",))
+        yield from _gauges("torpor_delivery", "name", deliveries, ("lag", "retrying"))
         events = ("received", "filtered", "delivered", "retries", "dead_lettered", "dropped", "not_events")
         yield from _counters("torpor_delivery", "name", deliveries, events)
         if self._snapshot["dead_letters"] is not None:

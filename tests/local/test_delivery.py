@@ -77,13 +77,14 @@ async def test_a_failure_is_tried_again_with_growing_pauses(ways: Sinks, subscri
     class Noted(Delivery):
         def backoff(self, attempt: int) -> float:
             attempts.append(attempt)
+            assert counts.retrying == 1
             return 0
 
     answers = iter([503, 429, 204])
     subscriber.answer = lambda _: web.Response(status=next(answers))
     counts = Counts()
     await Courier(ways, asyncio.Event()).deliver(event(), Route("t", "n", Sink(uri=subscriber.url), Noted(retry=2)), counts)
-    assert (counts.delivered, counts.retries, counts.dead_lettered) == (1, 2, 0)
+    assert (counts.delivered, counts.retries, counts.retrying, counts.dead_lettered) == (1, 2, 0, 0)
     assert attempts == [1, 2]
 
 

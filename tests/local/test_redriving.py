@@ -102,6 +102,7 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
     assert any(f"{request_id}/research/2." in key for key in before) and set(before.values()) == {1}
 
     validator(project, ANSWER)
+    assert platform.torpor("ps").stdout.endswith("; 1 dead letter waits\n")
     sent = platform.torpor("redrive", request_id)
     assert sent.returncode == 0 and "goes on as edition 1" in sent.stdout, sent.stdout + sent.stderr
     assert "summary_ready, part 2 to validator" in sent.stdout
@@ -117,6 +118,7 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
     assert HTTP.request("GET", f"{platform.gateway}/report/{request_id}").status == 200
     assert not dead(platform, request_id)
     assert [one["redriven"] for one in dead(platform, request_id, "--all")] == ["edition 1"]
+    assert platform.torpor("ps").stdout.endswith("; no dead letter waits\n")
     assert platform.torpor("redrive", "--all").stdout == "no dead letter waits that can be sent on\n"
 
 
