@@ -50,7 +50,8 @@ class Run:
     async def go(self) -> Observations:
         """The whole run; what was seen of it."""
         begun, ends = time.time(), frozenset(self.workflow.ends)
-        open_before = int(self.stage.scheduler().get("open_requests", 0)) if self.stage.stub is None else 0
+        before = self.stage.scheduler() if self.stage.stub is None else {}
+        open_before = int(before.get("open_requests", 0))
         steps = frozenset(event for step in self.workflow.steps for event in step.takes)
         watch = Watch(self.stage.config.bootstrap, self._topics, ends, steps)
         injector = Injector(self.stage, watch, self.tell, self.chance)
@@ -63,7 +64,7 @@ class Run:
             for task in (watching, showing):
                 task.cancel()
             await asyncio.gather(watching, showing, return_exceptions=True)
-        return await self._observed(begun, ends, injector, open_before)
+        return await self._observed(begun, ends, injector, before)
 
     @property
     def _topics(self) -> list[str]:
@@ -147,8 +148,14 @@ class Run:
             found.setdefault(_request_of(letter.message_id), []).append(letter.message_id)
         return await mailing.read(self.stage.bucket(), {one: ids for one, ids in found.items() if len(ids) > 1})
 
-    async def _observed(self, begun: float, ends: frozenset[str], injector: Injector, open_before: int) -> Observations:
+    async def _observed(
+        self, begun: float, ends: frozenset[str], injector: Injector, before: dict[str, Any]
+    ) -> Observations:
         over, told = time.time(), await asyncio.to_thread(self.stage.scheduler)
+
+        def counted(name: str) -> int:
+            return max(0, int(told.get(name, 0)) - int(before.get(name, 0)))  # one that died counts anew
+
         return Observations(
             begun=begun,
             over=over,
@@ -163,11 +170,11 @@ class Run:
             mail_expected=self._mail_expected,
             struck=sorted(injector.struck, key=lambda one: one.at),
             bought=Bought(
-                int(told.get("generations", 0)),
-                int(told.get("call_keys", 0)),
-                int(told.get("tokens_twice", 0)),
+                counted("generations"),
+                counted("call_keys"),
+                counted("tokens_twice"),
                 self._at_server(),
-                int(told["open_requests"]) - open_before if "open_requests" in told else None,
+                counted("open_requests") if "open_requests" in told else None,
             ),
             missed=injector.missed,
         )

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import urllib3
 import yaml
 
@@ -43,6 +44,7 @@ class Stage:
     stub: Stub | None = None
     environ: dict[str, str] = field(default_factory=dict)
     store: StoreServer | None = None  # of one's own, where the store is struck
+    up_with: tuple[str, ...] = ()  # options that the platform was started with
 
     @property
     def order(self) -> Path:
@@ -99,7 +101,7 @@ class Stage:
 
     def up(self) -> None:
         """Start the platform, which adopts what runs of it."""
-        command = [sys.executable, "-m", "eventing.cli", "up", "--detach"]
+        command = [sys.executable, "-m", "eventing.cli", "up", "--detach", *self.up_with]
         done = subprocess.run(
             command,
             env={**os.environ, **self.environ},
@@ -175,10 +177,11 @@ def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
 
 
 def running(chosen: Config, scenario: Scenario) -> Stage:
-    """The platform that runs.
+    """The platform that runs, to be started anew as it was started.
 
     Raises:
         ScenarioError: when the scenario has faults that it cannot be given.
+        StageError: when none runs.
     """
     told = [str(fault.kind) for fault in scenario.faults if fault.kind in (*SPELLS, "store", "disk")]
     told += [f"agents at {fault.at}" for fault in scenario.faults if fault.at]
@@ -187,4 +190,17 @@ def running(chosen: Config, scenario: Scenario) -> Stage:
     if told:
         needs = ", ".join(dict.fromkeys(told))
         raise ScenarioError(f"the platform that runs cannot be given {needs}: leave out --running for one of the run's own")
-    return Stage(chosen)
+    found = preflight.running(chosen)
+    process = found.process if found else None
+    if process is None:
+        raise StageError(f"no platform runs from {chosen.state}: start it with `torpor up`, or leave out --running")
+    try:
+        return Stage(chosen, environ=process.environ(), up_with=_sources(process.cmdline()))
+    except psutil.Error as error:
+        raise StageError(f"the platform that runs (pid {process.pid}) cannot be looked at: {error}") from error
+
+
+def _sources(command: Sequence[str]) -> tuple[str, ...]:
+    """What a platform that is started anew must be told again."""
+    at = command.index("--sources") if "--sources" in command else len(command)
+    return tuple(command[at : at + 2])

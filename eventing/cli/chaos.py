@@ -52,8 +52,8 @@ def run(chosen: Config, given: str, here: bool, folder: Path | None, seed: int |
     """Run a scenario and tell the verdict; whether every promise was kept."""
     scenario = load(given)
     out = (folder or chosen.state / "chaos" / time.strftime("%Y%m%d-%H%M%S")).absolute()
-    out.mkdir(parents=True, exist_ok=True)
     plays = stage.running(chosen, scenario) if here else stage.own(chosen, out / "platform", scenario)
+    out.mkdir(parents=True, exist_ok=True)
     seed = randbelow(1_000_000) if seed is None else seed
     teller = _Teller(as_json)
     teller.tell(f"{given}: {scenario.about or f'{len(scenario.faults)} faults'} (--seed {seed})")

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from eventing.local import processes
-from tests.local.running import ROOT
+from eventing.local import preflight, processes
+from inference.testing import FakeServer
+from tests.local.running import ROOT, Running
+
+SOURCES = ROOT / "examples" / "post-quantum"
 
 
 def begun(state: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -66,6 +69,36 @@ def test_an_interrupt_ends_faults_restores_the_model_and_still_reports(tmp_path:
     assert "no more requests and faults" in told and "kept    nothing is lost" in told
     assert json.loads((tmp_path / "out" / "report.json").read_text())["requests"] < 500
     assert left(tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_the_platform_that_runs_is_struck_started_again_as_it_was_and_left_running(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    faults = "  - {kind: agents, after: 1, every: 1, times: 3}\n  - {kind: dispatcher, after: 3}\n"
+    own.write_text(f"requests: 10\nrate: 4\nsettle: 120\nfaults:\n{faults}")
+    with FakeServer() as model:
+        running = Running(tmp_path / "state")
+        done = running.torpor("up", "--detach", "--sources", str(SOURCES), TORPOR_MODEL_URL=model.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        try:
+            was = preflight.running(running.config)
+            options = ("--running", "--json", "--out", str(tmp_path / "out"))
+            told = running.torpor("chaos", str(own), *options, time_limit_s=200)  # which knows neither model nor sources
+            report = json.loads(told.stdout)
+            assert (told.returncode, report["complete"]) == (0, 10), told.stdout + told.stderr
+            assert "dispatcher" in {one["kind"] for one in report["faults"]}
+            now = preflight.running(running.config)
+            assert was and now and now.pid != was.pid and now.process
+            assert str(SOURCES) in now.process.cmdline()
+            assert running.ended(running.ask("Is it alive?"))["status"] == "complete"
+        finally:
+            running.down()
+
+
+def test_where_no_platform_runs_there_is_none_to_strike(tmp_path: Path) -> None:
+    told = Running(tmp_path).torpor("chaos", "dispatcher", "--running")
+    assert told.returncode != 0 and "no platform runs from" in told.stderr and "torpor up" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def test_a_wrong_scenario_starts_nothing_and_exits_1_with_its_line(tmp_path: Path) -> None:
