@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from eventing.chaos.mailing import Mailing
 from eventing.envelope import Event, from_record
 from eventing.errors import NotACloudEventError
 from eventing.state import is_dead_letter
+from eventing.workflow import Workflow
 
 _REMEMBERED = 5_000  # records that can be delivered again
+_READ_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Observations:
     struck: Sequence[Struck] = ()
     bought: Bought = Bought()
     missed: Sequence[str] = ()  # faults that found nothing to strike
+    unseen: Mapping[str, str] = field(default_factory=dict)  # "events", "mails" or "scheduler", and why they were not seen
 
 
 def seen(record: kafka.Record) -> Seen | None:
@@ -111,20 +115,29 @@ def _reason(event: Event) -> str:
     return ""
 
 
-def everything(bootstrap: str, topics: Sequence[str]) -> list[Seen]:
-    """Every event of the topics, from the beginning.
+async def everything(bootstrap: str, workflow: Workflow) -> list[Seen]:
+    """Every event of a workflow's topics, from the beginning; a Kafka that is still coming back is waited for.
 
     Raises:
         KafkaUnavailableError: when they cannot be read to their end.
     """
-    return [event for event in map(seen, kafka.read(bootstrap, topics, 30.0)) if event]
+    end = time.monotonic() + _READ_S
+    while True:
+        try:
+            records = await asyncio.to_thread(kafka.read, bootstrap, [*workflow.topics, workflow.dead_letters], 30.0)
+            return [event for event in map(seen, records) if event]
+        except kafka.KafkaUnavailableError:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(1.0)
 
 
 class Watch:
     """Follows the topics while a run goes on: which requests have ended, and which records could be delivered again."""
 
-    def __init__(self, bootstrap: str, topics: Sequence[str], ends: frozenset[str], steps: frozenset[str]) -> None:
-        self._bootstrap, self._topics, self._ends, self._steps = bootstrap, topics, ends, steps
+    def __init__(self, bootstrap: str, workflow: Workflow) -> None:
+        self._bootstrap, self._topics = bootstrap, [*workflow.topics, workflow.dead_letters]
+        self._ends, self._steps = workflow.ends, {event for step in workflow.steps for event in step.takes}
         self.ended: dict[str, float] = {}
         self._known: set[str] = set()
         self.answers = 0

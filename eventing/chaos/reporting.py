@@ -33,6 +33,8 @@ def lines(verdict: Verdict, run: Observations) -> Iterator[str]:
         yield from (f"        {broken}" for broken in promise.broken[:_SHOWN])
         if len(promise.broken) > _SHOWN:
             yield f"        and {len(promise.broken) - _SHOWN} more"
+    for name, why in verdict.unjudged:
+        yield f"unknown  {name}: {why}"
 
 
 def _dead(verdict: Verdict) -> str:
@@ -62,6 +64,7 @@ def content(verdict: Verdict, run: Observations, scenario: str) -> dict[str, Any
         "scenario": scenario,
         "kept": verdict.kept,
         "promises": [{"name": p.name, "kept": p.kept, "broken": list(p.broken)} for p in verdict.promises],
+        "unjudged": dict(verdict.unjudged),
         "seconds": round(run.over - run.begun, 1),
         "requests": verdict.requests,
         "complete": verdict.complete,

@@ -4,43 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from random import Random
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import aiohttp
 
-from eventing import kafka
-from eventing.chaos import mailing
-from eventing.chaos.observing import Bought, Observations, Watch, everything
+from eventing.chaos.mailing import Mailing
+from eventing.chaos.observing import Bought, Observations, Seen
 from eventing.chaos.scenario import Scenario
-from eventing.chaos.stage import Stage
-from eventing.chaos.striking import Injector
-from eventing.local.mailbox import letters
+from eventing.chaos.striking import Striker
 from eventing.workflow import Workflow
 
 _TAKEN_S = 180.0  # until a request must have been taken, by whichever platform lives by then
 _AFTER_S = 150.0  # for mails and accounts, once every request has ended: a dead sender's lease, and the next try
-_READ_S = 120.0
 _LOOK_S = 0.3
+
+
+class Sight(Protocol):
+    """A platform as a run sees it; `unseen` says why its events, mails or scheduler are not to be seen."""
+
+    @property
+    def gateway(self) -> str: ...
+
+    @property
+    def unseen(self) -> Mapping[str, str]: ...
+
+    def scheduler(self) -> dict[str, Any]:
+        """The scheduler's own figures; empty while it does not answer."""
+
+    def mailed(self) -> list[str]:
+        """The request of each mail."""
+
+    async def mailings(self) -> dict[str, Mailing]:
+        """Of requests that got several mails: these mails, and who claimed them."""
+
+    def generated(self) -> dict[str, int]:
+        """How many answers the model server began for each call key, where it tells."""
+
+    async def events(self) -> list[Seen]:
+        """Every event there was."""
+
+
+class Watcher(Protocol):
+    """Follows what becomes of requests while a run goes on; `ended` says when each did, `answers` counts those of steps."""
+
+    ended: dict[str, float]
+    answers: int
+
+    async def run(self) -> None: ...
 
 
 @dataclass
 class Run:
-    """One run of a scenario on a stage; `tell` gets every fault, `show` how far it is, once a second."""
+    """One run of a scenario on a platform; `show` is told how far it is, once a second."""
 
-    stage: Stage
+    stage: Sight
     scenario: Scenario
     workflow: Workflow
     body: dict[str, Any]
-    tell: Callable[[str], None]
+    watch: Watcher
+    injector: Striker
     show: Callable[[str], None]
-    chance: Random = field(default_factory=Random)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # no more requests and faults
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)  # and no more waiting
     admitted: dict[str, float] = field(default_factory=dict)
@@ -49,30 +77,22 @@ class Run:
 
     async def go(self) -> Observations:
         """The whole run; what was seen of it."""
-        begun, ends = time.time(), frozenset(self.workflow.ends)
-        before = self.stage.scheduler() if self.stage.stub is None else {}
+        begun, before = time.time(), await asyncio.to_thread(self.stage.scheduler)
         open_before = int(before.get("open_requests", 0))
-        steps = frozenset(event for step in self.workflow.steps for event in step.takes)
-        watch = Watch(self.stage.config.bootstrap, self._topics, ends, steps)
-        injector = Injector(self.stage, watch, self.tell, self.chance)
-        watching = asyncio.create_task(watch.run())
-        showing = asyncio.create_task(self._show(watch, injector, begun))
+        watching = asyncio.create_task(self.watch.run())
+        showing = asyncio.create_task(self._show(begun))
         try:
-            await self._until_stopped(injector)
-            await self._settle(watch, open_before)
+            await self._until_stopped()
+            await self._settle(open_before)
         finally:
             for task in (watching, showing):
                 task.cancel()
             await asyncio.gather(watching, showing, return_exceptions=True)
-        return await self._observed(begun, ends, injector, before)
+        return await self._observed(begun, before)
 
-    @property
-    def _topics(self) -> list[str]:
-        return [*self.workflow.topics, self.workflow.dead_letters]
-
-    async def _until_stopped(self, injector: Injector) -> None:
+    async def _until_stopped(self) -> None:
         async def work() -> None:
-            await asyncio.gather(self._ask_all(), injector.run(self.scenario))
+            await asyncio.gather(self._ask_all(), self.injector.run(self.scenario))
 
         working, stopped = asyncio.create_task(work()), asyncio.create_task(self.stopped.wait())
         await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -110,11 +130,11 @@ class Run:
             await asyncio.sleep(0.5)
         self.refused[f"request number {number}"] = why or f"nobody answered within {_TAKEN_S:.0f} s"
 
-    async def _settle(self, watch: Watch, open_before: int) -> None:
+    async def _settle(self, open_before: int) -> None:
         """Until every request has ended, and mails and accounts have followed; or the time is over."""
 
         async def ended() -> bool:
-            return set(self.admitted) <= set(watch.ended)
+            return set(self.admitted) <= set(self.watch.ended)
 
         async def followed() -> bool:
             return not await asyncio.to_thread(self._pending, open_before)
@@ -130,27 +150,16 @@ class Run:
                 await asyncio.wait_for(self.abandoned.wait(), min(_LOOK_S, left))
 
     def _pending(self, open_before: int) -> bool:
-        unclosed = self.stage.scheduler().get("open_requests", 1) > open_before
-        return unclosed or (self._mail_expected and not set(self.admitted) <= set(self._mailed()))
+        seen = "scheduler" not in self.stage.unseen
+        unclosed = seen and self.stage.scheduler().get("open_requests", 1) > open_before
+        return unclosed or (self._mail_expected and not set(self.admitted) <= set(self.stage.mailed()))
 
     @property
     def _mail_expected(self) -> bool:
-        return "email" in self.body.get("metadata", {}) and any(step.agent == "notifier" for step in self.workflow.steps)
+        asked = "email" in self.body.get("metadata", {}) and "mails" not in self.stage.unseen
+        return asked and any(step.agent == "notifier" for step in self.workflow.steps)
 
-    def _mailed(self) -> list[str]:
-        """The request of each mail, by its Message-ID."""
-        return [_request_of(one.message_id) for one in letters(self.stage.config.mailbox)]
-
-    async def _mailings(self) -> dict[str, mailing.Mailing]:
-        """Of requests that got several mails: these mails, and who claimed them."""
-        found: dict[str, list[str]] = {}
-        for letter in await asyncio.to_thread(letters, self.stage.config.mailbox):
-            found.setdefault(_request_of(letter.message_id), []).append(letter.message_id)
-        return await mailing.read(self.stage.bucket(), {one: ids for one, ids in found.items() if len(ids) > 1})
-
-    async def _observed(
-        self, begun: float, ends: frozenset[str], injector: Injector, before: dict[str, Any]
-    ) -> Observations:
+    async def _observed(self, begun: float, before: dict[str, Any]) -> Observations:
         over, told = time.time(), await asyncio.to_thread(self.stage.scheduler)
 
         def counted(name: str) -> int:
@@ -160,57 +169,31 @@ class Run:
             begun=begun,
             over=over,
             admitted=self.admitted,
-            events=await _read(self.stage.config.bootstrap, self._topics),
-            ends=ends,
+            events=await self.stage.events(),
+            ends=frozenset(self.workflow.ends),
             fails=self.workflow.fails,
             refused=self.refused,
             unintended=None if self.scenario.strikes_gateway else self.unintended,
-            mailed=await asyncio.to_thread(self._mailed),
-            mailings=await self._mailings(),
+            mailed=await asyncio.to_thread(self.stage.mailed),
+            mailings=await self.stage.mailings(),
             mail_expected=self._mail_expected,
-            struck=sorted(injector.struck, key=lambda one: one.at),
+            struck=sorted(self.injector.struck, key=lambda one: one.at),
             bought=Bought(
                 counted("generations"),
                 counted("call_keys"),
                 counted("tokens_twice"),
-                self._at_server(),
+                self.stage.generated(),
                 counted("open_requests") if "open_requests" in told else None,
             ),
-            missed=injector.missed,
+            missed=self.injector.missed,
+            unseen=self.stage.unseen,
         )
 
-    def _at_server(self) -> dict[str, int]:
-        """How many answers the stub began for each call key; it wrote each down before it began."""
-        if self.stage.stub is None or not self.stage.calls.is_file():
-            return {}
-        counted: Counter[str] = Counter()
-        for line in self.stage.calls.read_text().splitlines():
-            with contextlib.suppress(ValueError):  # the last one of a server that was killed
-                call = json.loads(line)
-                counted[call["key"]] += call["status"] == 200
-        return {key: times for key, times in counted.items() if times}
-
-    async def _show(self, watch: Watch, injector: Injector, begun: float) -> None:
+    async def _show(self, begun: float) -> None:
         while True:
-            ended = sum(request in watch.ended for request in self.admitted)
+            ended = sum(request in self.watch.ended for request in self.admitted)
             self.show(
                 f"{time.time() - begun:4.0f} s  {len(self.admitted)} of {self.scenario.requests} taken, {ended} ended, "
-                f"{watch.answers} answers of steps, {len(injector.struck)} faults"
+                f"{self.watch.answers} answers of steps, {len(self.injector.struck)} faults"
             )
-            await asyncio.sleep(1.0)
-
-
-def _request_of(message_id: str) -> str:
-    return message_id.strip("<> ").split("@")[0].lower()
-
-
-async def _read(bootstrap: str, topics: list[str]) -> Any:
-    """Every event; a Kafka that is still coming back is waited for."""
-    end = time.monotonic() + _READ_S
-    while True:
-        try:
-            return await asyncio.to_thread(everything, bootstrap, topics)
-        except kafka.KafkaUnavailableError:
-            if time.monotonic() > end:
-                raise
             await asyncio.sleep(1.0)

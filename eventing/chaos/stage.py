@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +20,16 @@ import psutil
 import urllib3
 import yaml
 
-from eventing.chaos import disks, storing
+from eventing.chaos import disks, mailing, storing
+from eventing.chaos.observing import Seen, everything
 from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
 from eventing.chaos.storing import StoreServer
 from eventing.errors import EventingError
 from eventing.local import model_server, ports, preflight, processes, services
 from eventing.local.config import IN_A_ROW, Config, Ports
+from eventing.local.mailbox import letters
 from eventing.store import Store
+from eventing.workflow import Workflow
 
 STUB = "chaos-model"
 _BROKERS = 3
@@ -41,6 +48,7 @@ class Stage:
     """A local platform; `stub` is the model server of one's own, None where the platform runs with another."""
 
     config: Config
+    workflow: Workflow
     stub: Stub | None = None
     environ: dict[str, str] = field(default_factory=dict)
     store: StoreServer | None = None  # of one's own, where the store is struck
@@ -56,7 +64,9 @@ class Stage:
         return self.config.state / "model-calls.jsonl"
 
     def bucket(self) -> Store:
-        """The platform's store."""
+        """The platform's store; one that pretends, as it lies on disk."""
+        if self.store is not None:
+            return Store.open(self.store.folder.as_uri())
         url = self.environ.get("TORPOR_STORE") or self.config.store_url or self.config.bucket.absolute().as_uri()
         return Store.open(url, {**os.environ, **self.environ})
 
@@ -142,6 +152,37 @@ class Stage:
         except (urllib3.exceptions.HTTPError, ValueError):
             return {}
 
+    @property
+    def unseen(self) -> Mapping[str, str]:
+        """A local platform shows everything."""
+        return {}
+
+    def mailed(self) -> list[str]:
+        """The request of each mail."""
+        return [_request_of(one.message_id) for one in letters(self.config.mailbox)]
+
+    async def mailings(self) -> dict[str, mailing.Mailing]:
+        """Of requests that got several mails: these mails, and who claimed them."""
+        found: dict[str, list[str]] = {}
+        for letter in await asyncio.to_thread(letters, self.config.mailbox):
+            found.setdefault(_request_of(letter.message_id), []).append(letter.message_id)
+        return await mailing.read(self.bucket(), {one: ids for one, ids in found.items() if len(ids) > 1})
+
+    def generated(self) -> dict[str, int]:
+        """How many answers the stub began for each call key; it wrote each down before it began."""
+        if self.stub is None or not self.calls.is_file():
+            return {}
+        counted: Counter[str] = Counter()
+        for line in self.calls.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # the last one of a server that was killed
+                call = json.loads(line)
+                counted[call["key"]] += call["status"] == 200
+        return {key: times for key, times in counted.items() if times}
+
+    async def events(self) -> list[Seen]:
+        """Every event in every topic."""
+        return await everything(self.config.bootstrap, self.workflow)
+
     def _stub_answers(self) -> bool:
         try:
             return _HTTP.request("GET", f"http://127.0.0.1:{self.config.ports.model}/health").status == 200
@@ -149,7 +190,11 @@ class Stage:
             return False
 
 
-def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
+def _request_of(message_id: str) -> str:
+    return message_id.strip("<> ").split("@")[0].lower()
+
+
+def own(chosen: Config, workflow: Workflow, folder: Path, scenario: Scenario) -> Stage:
     """A platform of the run's own, of three brokers, beside whatever runs.
 
     Raises:
@@ -173,10 +218,10 @@ def own(chosen: Config, folder: Path, scenario: Scenario) -> Stage:
     environ |= {"TORPOR_PROJECT": str(chosen.project), "TORPOR_POOLS": str(folder / "pools.yaml")}
     environ |= {"TORPOR_CRASH_AT": str(folder / "crash-at")}
     environ |= store.environ if store else {}
-    return Stage(config, scenario.model, environ, store)
+    return Stage(config, workflow, scenario.model, environ, store)
 
 
-def running(chosen: Config, scenario: Scenario) -> Stage:
+def running(chosen: Config, workflow: Workflow, scenario: Scenario) -> Stage:
     """The platform that runs, to be started anew as it was started.
 
     Raises:
@@ -195,7 +240,7 @@ def running(chosen: Config, scenario: Scenario) -> Stage:
     if process is None:
         raise StageError(f"no platform runs from {chosen.state}: start it with `torpor up`, or leave out --running")
     try:
-        return Stage(chosen, environ=process.environ(), up_with=_sources(process.cmdline()))
+        return Stage(chosen, workflow, environ=process.environ(), up_with=_sources(process.cmdline()))
     except psutil.Error as error:
         raise StageError(f"the platform that runs (pid {process.pid}) cannot be looked at: {error}") from error
 

@@ -33,6 +33,11 @@ class StoreServer:
         address = f"http://127.0.0.1:{self.port}"
         return {"TORPOR_STORE": URL, "AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1", "AWS_SKIP_SIGNATURE": "true"}
 
+    @property
+    def folder(self) -> Path:
+        """Where the bucket lies on disk."""
+        return self.state / "store" / "torpor"
+
     def start(self) -> None:
         """Start it, and wait until it answers.
 
@@ -40,7 +45,7 @@ class StoreServer:
             ServiceError: when it does not come up.
         """
         command = [sys.executable, "-m", "eventing.testing", "--port", str(self.port)]
-        command += ["--folder", str(self.state / "store")]
+        command += ["--folder", str(self.folder.parent)]
         service = processes.start(self.state, NAME, command, os.environ, project.PACKAGE)
         processes.wait(service, "the store that pretends", self._answers, 30.0, lambda *_: None)
 

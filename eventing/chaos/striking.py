@@ -17,7 +17,8 @@ from eventing import kafka
 from eventing.chaos import disks, storing
 from eventing.chaos.observing import Struck, Watch
 from eventing.chaos.scenario import Fault, Scenario
-from eventing.chaos.stage import STUB, Stage, StageError
+from eventing.chaos.stage import STUB, Stage
+from eventing.errors import EventingError
 from eventing.local import kafka_server, model_server, preflight, processes, scheduler
 from eventing.local.errors import LocalPlatformError
 from eventing.local.instance import function_of
@@ -33,19 +34,13 @@ _TREATED: dict[str, dict[str, Any]] = {
 
 
 @dataclass
-class Injector:
-    """Strikes a stage by a scenario; `struck` has all that struck, `missed` what found nothing to strike."""
+class Striker:
+    """Strikes by a scenario, a method a kind; `struck` has all that struck, `missed` what found nothing to strike."""
 
-    stage: Stage
-    watch: Watch
     tell: Callable[[str], None]
     chance: Random
     struck: list[Struck] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-    _orders: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _spells: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _store_spells: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, scenario: Scenario) -> None:
         """Strike until all has struck; what is under way when this is cancelled is undone."""
@@ -60,7 +55,7 @@ class Injector:
         strike = getattr(self, f"_{fault.kind}", None) or self._spell
         try:
             struck = await strike(fault, place)
-        except (StageError, LocalPlatformError, kafka.KafkaUnavailableError, OSError) as error:
+        except (EventingError, LocalPlatformError, kafka.KafkaUnavailableError, OSError) as error:
             self.tell(f"{fault.kind}: {error}")
             struck = None
         if struck is None:
@@ -68,9 +63,25 @@ class Injector:
         elif struck not in self.struck:
             self._strikes(struck)
 
+    async def _spell(self, fault: Fault, _: str | None) -> Struck | None:
+        """What has no method of its own."""
+        return None
+
     def _strikes(self, struck: Struck) -> None:
         self.struck.append(struck)
         self.tell(f"{struck.kind}{f': {struck.victim}' if struck.victim else ''}")
+
+
+@dataclass
+class Injector(Striker):
+    """Strikes a local platform."""
+
+    stage: Stage = field(kw_only=True)
+    watch: Watch = field(kw_only=True)
+    _orders: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _spells: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _store_spells: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def _agents(self, fault: Fault, place: str | None) -> Struck | None:
         if place:

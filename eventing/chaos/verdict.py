@@ -12,6 +12,14 @@ from statistics import median
 from eventing.chaos.observing import Observations, Seen, Struck
 
 STALL_WINDOW_S = 10.0
+ONCE, EFFECT = "every request ends once", "one effect a step: one id and one content for each answer"
+MAIL, ACCOUNTS, BOUGHT = (
+    "one mail a request, outside of the stated windows",
+    "every account is closed",
+    "every model call is bought once",
+)
+# What must be seen for a promise to be judged.
+_NEEDS = {ONCE: "events", EFFECT: "events", MAIL: "mails", ACCOUNTS: "scheduler", BOUGHT: "scheduler"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Verdict:
     call_keys: int = 0
     tokens_twice: int = 0
     recovery: tuple[Recovery, ...] = ()
+    unjudged: tuple[tuple[str, str], ...] = ()  # promises that nobody could judge, each with why
 
     @property
     def kept(self) -> bool:
@@ -72,21 +81,25 @@ def judge(run: Observations, costly: bool) -> Verdict:
     promises = [
         Promise("every request was taken", tuple(f"{request}: {why}" for request, why in run.refused.items())),
         Promise("nothing is lost: every request that was taken has ended", tuple(_lost(run, ends))),
-        Promise("every request ends once", tuple(_ended_twice(ends))),
-        Promise("one effect a step: one id and one content for each answer", tuple(_doubled(run))),
-        Promise("one mail a request, outside of the stated windows", tuple(_mails(run, ends))),
-        Promise("every account is closed", tuple(_open_accounts(run))),
+        Promise(ONCE, tuple(_ended_twice(ends))),
+        Promise(EFFECT, tuple(_doubled(run))),
+        Promise(MAIL, tuple(_mails(run, ends))),
+        Promise(ACCOUNTS, tuple(_open_accounts(run))),
     ]
     if run.unintended is not None:
         told = tuple(f"{times} times: {answer}" for answer, times in run.unintended.items())
         promises.append(Promise("the gateway fails nobody: where it can take no request, it says when to ask again", told))
     if not costly:
-        promises.append(Promise("every model call is bought once", tuple(_bought_twice(run))))
+        promises.append(Promise(BOUGHT, tuple(_bought_twice(run))))
+    unjudged = {
+        promise.name: run.unseen[sight] for promise in promises if (sight := _NEEDS.get(promise.name, "")) in run.unseen
+    }
     failed = Counter(found[0].reason or "(no reason)" for found in ends.values() if found[0].type == run.fails)
     ours = [event for event in run.events if event.request in run.admitted]
     at_server = run.bought.at_server
     return Verdict(
-        promises=tuple(promises),
+        promises=tuple(promise for promise in promises if promise.name not in unjudged),
+        unjudged=tuple(unjudged.items()),
         requests=len(run.admitted),
         complete=sum(found[0].type != run.fails for found in ends.values()),
         failed=dict(failed),

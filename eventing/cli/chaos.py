@@ -7,6 +7,9 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from secrets import randbelow
@@ -15,14 +18,17 @@ from typing import Any
 import click
 
 from eventing.chaos import reporting, stage
-from eventing.chaos.observing import Observations
+from eventing.chaos.cluster import Cluster, ClusterSight, PodStriker, StateWatch
+from eventing.chaos.observing import Observations, Watch
 from eventing.chaos.running import Run
 from eventing.chaos.scenario import Scenario, load
+from eventing.chaos.striking import Injector
 from eventing.chaos.verdict import judge
 from eventing.cli import opening, project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
+from eventing.workflow import Workflow
 
 ADDRESS = "chaos@example.org"
 _EVERY_S = 10.0  # a plain line, where there is no terminal
@@ -48,28 +54,92 @@ class _Teller:
             click.echo(f"  {line}", err=self._err)
 
 
-def run(chosen: Config, given: str, here: bool, folder: Path | None, seed: int | None, as_json: bool) -> bool:
-    """Run a scenario and tell the verdict; whether every promise was kept."""
-    scenario = load(given)
-    out = (folder or chosen.state / "chaos" / time.strftime("%Y%m%d-%H%M%S")).absolute()
-    plays = stage.running(chosen, scenario) if here else stage.own(chosen, out / "platform", scenario)
-    out.mkdir(parents=True, exist_ok=True)
-    seed = randbelow(1_000_000) if seed is None else seed
-    teller = _Teller(as_json)
-    teller.tell(f"{given}: {scenario.about or f'{len(scenario.faults)} faults'} (--seed {seed})")
+@dataclass(frozen=True)
+class OnCluster:
+    """Torpor on a cluster, and the addresses at which it can be seen."""
+
+    cluster: Cluster
+    gateway: str | None = None
+    bootstrap: str | None = None
+    scheduler: str | None = None
+
+
+def where(
+    cluster: str | None,
+    kubeconfig: Path | None,
+    namespace: str,
+    kafka_namespace: str,
+    models_namespace: str,
+    gateway: str | None,
+    bootstrap: str | None,
+    scheduler: str | None,
+) -> OnCluster | None:
+    """The cluster that the command's options name; None where they name none."""
+    options = [f"--context={cluster}"] * bool(cluster) + [f"--kubeconfig={kubeconfig}"] * bool(kubeconfig)
+    found = Cluster(namespace, kafka_namespace, models_namespace, tuple(options))
+    return OnCluster(found, gateway, bootstrap, scheduler) if options else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run, and how it is told."""
+
+    scenario: str
+    out: Path | None = None
+    seed: int | None = None
+    as_json: bool = False
+
+
+def run(chosen: Config, asked: Asked, running: bool = False, on_cluster: OnCluster | None = None) -> bool:
+    """Run a scenario on a platform of its own, the one that runs or a cluster; whether every promise was kept."""
+    scenario, workflow = load(asked.scenario), project.shown(chosen)
+    out = (asked.out or chosen.state / "chaos" / time.strftime("%Y%m%d-%H%M%S")).absolute()
+    seed = randbelow(1_000_000) if asked.seed is None else asked.seed
+    teller = _Teller(asked.as_json)
     chance = Random(seed)  # noqa: S311
+    if on_cluster is None:
+        here = (
+            stage.running(chosen, workflow, scenario) if running else stage.own(chosen, workflow, out / "platform", scenario)
+        )
+        playing: AbstractContextManager[Run] = _local(here, scenario, teller, chance)
+    else:
+        playing = _on_cluster(on_cluster, workflow, scenario, teller, chance)
+    out.mkdir(parents=True, exist_ok=True)
+    teller.tell(f"{asked.scenario}: {scenario.about or f'{len(scenario.faults)} faults'} (--seed {seed})")
+    with playing as one:
+        seen = asyncio.run(_go(one, teller))
+    return _told(seen, scenario, out, replace(asked, seed=seed))
+
+
+@contextmanager
+def _local(plays: stage.Stage, scenario: Scenario, teller: _Teller, chance: Random) -> Iterator[Run]:
     try:
         plays.begin()
-        seen = asyncio.run(_go(chosen, plays, scenario, chance, teller))
+        watch = Watch(plays.config.bootstrap, plays.workflow)
+        injector = Injector(teller.tell, chance, stage=plays, watch=watch)
+        yield Run(plays, scenario, plays.workflow, _body(plays.gateway, scenario), watch, injector, teller.show)
     finally:
         plays.end()
-    return _told(seen, scenario, given, out, seed, as_json)
 
 
-async def _go(chosen: Config, plays: stage.Stage, scenario: Scenario, chance: Random, teller: _Teller) -> Observations:
-    made = await asyncio.to_thread(_body, plays.gateway, scenario.depth)
-    one = Run(plays, scenario, project.shown(chosen), made, teller.tell, teller.show, chance)
+def _on_cluster(
+    where: OnCluster, workflow: Workflow, scenario: Scenario, teller: _Teller, chance: Random
+) -> AbstractContextManager[Run]:
+    """The run, once everything on the cluster was looked at."""
+    where.cluster.check(scenario)
+    gateway = (where.gateway or where.cluster.gateway()).rstrip("/")
+    sight, admitted = ClusterSight(gateway, workflow, where.bootstrap, where.scheduler), dict[str, float]()
+    watch = Watch(where.bootstrap, workflow) if where.bootstrap else StateWatch(sight, admitted)
+    striker = PodStriker(teller.tell, chance, cluster=where.cluster)
+    body = _body(gateway, scenario)
+    return nullcontext(Run(sight, scenario, workflow, body, watch, striker, teller.show, admitted=admitted))
 
+
+def _body(gateway: str, scenario: Scenario) -> dict[str, Any]:
+    return opening.body(gateway, "What outlives a fault?", scenario.depth, {"email": ADDRESS})
+
+
+async def _go(one: Run, teller: _Teller) -> Observations:
     def interrupt() -> None:
         if one.stopped.is_set():
             one.abandoned.set()
@@ -82,19 +152,15 @@ async def _go(chosen: Config, plays: stage.Stage, scenario: Scenario, chance: Ra
     return await one.go()
 
 
-def _body(gateway: str, depth: int) -> dict[str, Any]:
-    return opening.body(gateway, "What outlives a fault?", depth, {"email": ADDRESS})
-
-
-def _told(seen: Observations, scenario: Scenario, given: str, out: Path, seed: int, as_json: bool) -> bool:
+def _told(seen: Observations, scenario: Scenario, out: Path, asked: Asked) -> bool:
     verdict = judge(seen, scenario.costly)
-    content = reporting.content(verdict, seen, given) | {"seed": seed}
+    content = reporting.content(verdict, seen, asked.scenario) | {"seed": asked.seed}
     try:
         (out / "report.json").write_text(json.dumps(content, indent=2) + "\n")
         (out / "progress.svg").write_text(reporting.picture(seen))
     except OSError as error:
         raise CommandError(f"the report cannot be written to {out}: {error.strerror}") from error
-    if as_json:
+    if asked.as_json:
         say(json.dumps(content, indent=2))
     else:
         say("\r\x1b[2K" if sys.stdout.isatty() else "")

@@ -243,17 +243,30 @@ def doctor() -> None:
 @main.command()
 @click.argument("scenario", default="quick", shell_complete=_scenarios)
 @click.option("--running", is_flag=True, help="Strike the platform that runs, not one of the run's own.")
+@click.option("--cluster", metavar="CONTEXT", help="Strike Torpor's pods on the cluster of this kubectl context.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The same, by its file.")
+@click.option("--namespace", default="torpor", show_default=True, help="On the cluster, of agents and scheduler.")
+@click.option("--kafka-namespace", default="kafka", show_default=True, help="On the cluster, of the brokers.")
+@click.option("--models-namespace", default="torpor-models", show_default=True, help="On the cluster, of the model server.")
+@click.option("--gateway", metavar="URL", help="Of the cluster's gateway; what Knative tells, if it is not given.")
+@click.option(
+    "--bootstrap", metavar="HOST:PORT", help="Of the cluster's Kafka, for the promises that only its records show."
+)
+@click.option("--scheduler", metavar="URL", help="Of the cluster's scheduler, for accounts and model calls.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report, the picture and the run's own platform.")
 @click.option("--seed", type=int, help="Of the random moments and victims.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def chaos(scenario: str, running: bool, out: Path | None, seed: int | None, as_json: bool) -> None:
+def chaos(scenario: str, running: bool, out: Path | None, seed: int | None, as_json: bool, **cluster: Any) -> None:
     """Run SCENARIO, a file or a name that is shipped: requests under faults, and a verdict on what was promised.
 
     Exit code 1 when a promise was broken.
     """
     from eventing.cli import chaos as running_chaos
 
-    if not running_chaos.run(project.config(), scenario, running, out, seed, as_json):
+    asked, where = running_chaos.Asked(scenario, out, seed, as_json), running_chaos.where(**cluster)
+    if running and where:
+        raise click.UsageError("name one: --running, or --cluster or --kubeconfig")
+    if not running_chaos.run(project.config(), asked, running, where):
         sys.exit(1)
 
 
