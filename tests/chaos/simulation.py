@@ -42,6 +42,8 @@ class Protocol:
 
     steps: type[Steps] = Steps
     mailer: type[ClaimedMailer] = ClaimedMailer
+    tracker: type[Tracker] = Tracker
+    early: bool = False  # answers before anything is done: what fails then is not delivered again
 
 
 class Simulation:
@@ -140,6 +142,9 @@ class Simulation:
             finally:
                 if process.handed_in and f"requests/{event.get('requestid')}/mail/sent.json" not in self.objects:
                     self.twice_allowed.add(event.get("requestid"))
+            if self.protocol.early:
+                self._acknowledged(event, where, "early")
+                return
             if status < 500 and status not in AGAIN:
                 break
         if where != "tracker":
@@ -148,7 +153,7 @@ class Simulation:
     async def _taken(self, process: Process, event: Event, where: str) -> str:
         runtime = process.runtime()
         if where == "tracker":
-            return await Tracker(runtime, Desk(process)).take(event)  # type: ignore[arg-type]
+            return await self.protocol.tracker(runtime, Desk(process)).take(event)  # type: ignore[arg-type]
         return await Adapter(AGENTS[where], runtime, process).take(event)  # type: ignore[arg-type]
 
     def _acknowledged(self, event: Event, where: str, said: str) -> None:
@@ -156,6 +161,8 @@ class Simulation:
         if where == "tracker" or said in ("waiting", "over"):
             return
         step = next(step for step in WORKFLOW.steps if step.agent == where and event.type in step.takes)
+        if step.join and said == "early":  # it may have been one that waits
+            return
         request_id = UUID(event.get("requestid"))
         part, revision = event.get("part"), event.get("revision")
         own = StepKey(request_id, step.name, int(part) if part else None, int(revision or 0))
@@ -165,6 +172,8 @@ class Simulation:
         self.holds(
             not step.answers or answers_of(result or b'{"answers": []}'), f"{key} was acknowledged and answers nothing"
         )
+        sent = where != "notifier" or f"requests/{request_id}/mail/sent.json" in self.objects
+        self.holds(sent, f"{key} was acknowledged and its mail is not marked as sent")
         outcome = json.loads(self.objects.get(f"requests/{request_id}/outcome.json", b"{}")).get("id")
         for answer in answers_of(result or b'{"answers": []}'):
             content = json.loads(answer)

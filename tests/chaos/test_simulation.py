@@ -9,12 +9,17 @@ import pytest
 from tests.chaos.simulate import replay
 from tests.chaos.simulation import Protocol, Simulation
 from tests.chaos.test_mutants import (
+    EndsTwice,
     ForgetsAnAnswer,
     GivesIdsAtRandom,
+    JoinsTooEarly,
+    LooksBeforeItClaims,
+    MarksBeforeItPublishes,
     MarksNothing,
     PublishesBeforeItStores,
     PublishesWhatItComputed,
     SendsUnclaimed,
+    SendsUnmarked,
     StoresIncomplete,
 )
 
@@ -38,7 +43,13 @@ BROKEN = {
     "publishes what it computed": (Protocol(steps=PublishesWhatItComputed), "published what is not stored"),
     "gives ids at random": (Protocol(steps=GivesIdsAtRandom), "published what is not stored|several payloads"),
     "marks nothing": (Protocol(steps=MarksNothing), "echoed"),
+    "answers before it stores": (Protocol(early=True), "acknowledged and has no result"),
+    "marks before it publishes": (Protocol(steps=MarksBeforeItPublishes), "acknowledged, not published"),
+    "joins too early": (Protocol(steps=JoinsTooEarly), "nothing failed, and request .* ended as research_failed"),
+    "ends twice": (Protocol(steps=EndsTwice), "ended as None|ended 2 times"),
     "sends unclaimed": (Protocol(mailer=SendsUnclaimed), "mail sent twice"),
+    "sends unmarked": (Protocol(mailer=SendsUnmarked), "not marked as sent"),
+    "looks before it claims": (Protocol(mailer=LooksBeforeItClaims), "mail sent twice"),
 }
 
 

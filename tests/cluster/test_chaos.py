@@ -86,7 +86,7 @@ async def test_a_broker_is_left_alone_while_another_is_not_ready(cluster: Cluste
         ),
         ({}, Fault(kind="scheduler"), "has the label app.kubernetes.io/name=scheduler"),
         ({"options": ("--as=nobody",)}, Fault(kind="agents"), "you may not delete pods in namespace torpor-test-"),
-        ({"options": ("--context=nowhere",)}, Fault(kind="agents"), 'context "nowhere" does not exist'),
+        ({"options": ("--context=nowhere",)}, Fault(kind="agents"), "context was not found for specified context: nowhere"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_struck(
