@@ -181,7 +181,7 @@ class ClusterSight:
 
     @property
     def unseen(self) -> dict[str, str]:
-        found = {"mails": "the mailbox of a cluster is not seen from here"}
+        found = {"mails": "none is asked for: a cluster's mailbox is not seen from here"}
         if not self.bootstrap:
             found["events"] = "Kafka was not named (--bootstrap)"
         if not self.scheduler_url:

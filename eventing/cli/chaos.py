@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from secrets import randbelow
-from typing import Any
 
 import click
 
@@ -30,7 +29,7 @@ from eventing.cli.errors import CommandError
 from eventing.local.config import Config
 from eventing.workflow import Workflow
 
-ADDRESS = "chaos@example.org"
+ADDRESS, QUESTION = "chaos@example.org", "What outlives a fault?"
 _EVERY_S = 10.0  # a plain line, where there is no terminal
 
 
@@ -117,7 +116,8 @@ def _local(plays: stage.Stage, scenario: Scenario, teller: _Teller, chance: Rand
         plays.begin()
         watch = Watch(plays.config.bootstrap, plays.workflow)
         injector = Injector(teller.tell, chance, stage=plays, watch=watch)
-        yield Run(plays, scenario, plays.workflow, _body(plays.gateway, scenario), watch, injector, teller.show)
+        body = opening.body(plays.gateway, QUESTION, scenario.depth, {"email": ADDRESS})
+        yield Run(plays, scenario, plays.workflow, body, watch, injector, teller.show)
     finally:
         plays.end()
 
@@ -131,12 +131,8 @@ def _on_cluster(
     sight, admitted = ClusterSight(gateway, workflow, where.bootstrap, where.scheduler), dict[str, float]()
     watch = Watch(where.bootstrap, workflow) if where.bootstrap else StateWatch(sight, admitted)
     striker = PodStriker(teller.tell, chance, cluster=where.cluster)
-    body = _body(gateway, scenario)
+    body = opening.body(gateway, QUESTION, scenario.depth, {})  # no mail is asked for: nobody here sees whether it came
     return nullcontext(Run(sight, scenario, workflow, body, watch, striker, teller.show, admitted=admitted))
-
-
-def _body(gateway: str, scenario: Scenario) -> dict[str, Any]:
-    return opening.body(gateway, "What outlives a fault?", scenario.depth, {"email": ADDRESS})
 
 
 async def _go(one: Run, teller: _Teller) -> Observations:
