@@ -66,6 +66,10 @@ BROKEN: dict[str, tuple[Callable[[Observations], Observations], str]] = {
         lambda run: replace(run, bought=replace(run.bought, open_accounts=1)),
         "1 accounts are open at the scheduler",
     ),
+    "the gateway fails nobody": (
+        lambda run: replace(run, unintended={"answered 502: away": 3}),
+        "3 times: answered 502: away",
+    ),
     "every model call is bought once": (
         lambda run: replace(run, bought=replace(run.bought, at_server={"r1#0": 2, "r2#0": 1})),
         "the model server generated 2 answers for call r1#0",

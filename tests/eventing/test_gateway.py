@@ -13,10 +13,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from eventing.envelope import Event, to_json, to_request
+from eventing.errors import StoreError
 from eventing.runtime import Runtime
 from eventing.state import Journal
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, context, memory_bucket
+from eventing.testing.shelf import Shelf
 from functions.accounts import PATIENCE_S, Desk
 from functions.formatter.agent import handle
 from functions.gateway import main
@@ -228,6 +230,22 @@ def test_a_request_is_taken_without_an_account_where_the_scheduler_does_not_answ
     assert world.client.post("/research", json={"topic": "x", "depth": 1}).status_code == 202
     assert len(accounts.opened) == len(world.broker.events) == 1
     assert PATIENCE_S <= 1.0
+
+
+def test_while_the_store_is_away_every_door_says_when_to_ask_again_and_nothing_is_published(world):
+    async def away(what, do, error=StoreError):
+        raise error(what)
+
+    world.runtime.__dict__["store"] = Shelf(effect=away)
+    headers, sent = to_request(opening({"request_id": str(REQUEST), "topic": "x", "depth": 1}))
+    for answer in (
+        world.client.post("/research", json={"topic": "x", "depth": 1}),
+        world.client.post("/", content=sent, headers=headers),
+        world.client.get("/report/00000000-0000-4000-8000-000000000001"),
+    ):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["title"] == "Store unavailable"
+    assert world.broker.events == []
 
 
 async def test_beyond_the_backlog_nothing_is_taken_by_any_door_and_the_answer_says_when_to_come_back(world, tmp_path):

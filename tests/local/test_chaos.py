@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from eventing.chaos import disks
 from eventing.local import preflight, processes
 from inference.testing import FakeServer
 from tests.local.running import ROOT, Running
@@ -39,6 +40,36 @@ def test_200_requests_outlive_whatever_dies_on_three_brokers(tmp_path: Path) -> 
     assert report["generations_per_key"] == 1.0 and report["call_keys"] >= 400
     assert {"agents", "agents at effects", "dispatcher", "broker", "redelivery"} <= {one["kind"] for one in report["faults"]}
     assert (tmp_path / "out" / "progress.svg").read_text().startswith("<svg")
+    assert left(tmp_path) == []
+
+
+STORES = """requests: 24
+rate: 1.5
+settle: 200
+model: {tokens_per_second: 200}
+faults:
+  - {kind: store, how: errors, after: 2, lasts: 3}
+  - {kind: disk, of: scheduler, after: 4, lasts: 3}
+  - {kind: store, how: latency, after: 6, lasts: 3, delay: 1}
+  - {kind: store, how: away, after: 10, lasts: 3}
+  - {kind: disk, of: store, after: 14, lasts: 3}
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not disks.POSSIBLE, reason="full disks can be played on Linux alone")
+def test_a_store_that_fails_and_disks_that_are_full_cost_nothing_but_time(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(STORES)
+    running = begun(tmp_path, str(own), "--json", "--seed", "1")
+    told, errors = running.communicate()
+    report = json.loads(told)
+    broken = [one for one in report["promises"] if not one["kept"]]
+    assert (running.returncode, broken, report["complete"]) == (0, [], 24), errors[-3000:]
+    struck = {one["kind"] for one in report["faults"]}
+    assert struck == {"store errors", "store latency", "store away", "disk of store", "disk of scheduler"}
+    assert any("says when to ask again" in one["name"] for one in report["promises"])
+    assert report["generations_per_key"] == 1.0 and report["dead_letters"] == 0
     assert left(tmp_path) == []
 
 
