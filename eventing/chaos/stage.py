@@ -32,6 +32,7 @@ from eventing.store import Store
 from eventing.workflow import Workflow
 
 STUB = "chaos-model"
+RUN = "chaos"  # the record of a run itself, in its own folder
 _BROKERS = 3
 _UP_S = 300.0
 _STALL_S = 10.0  # the stub says a token every few milliseconds, however many ask
@@ -192,6 +193,13 @@ class Stage:
 
 def _request_of(message_id: str) -> str:
     return message_id.strip("<> ").split("@")[0].lower()
+
+
+def end_abandoned(chosen: Config, folder: Path) -> list[Path]:
+    """End the platforms of runs that were killed, in this run's folder or beside it; their folders."""
+    found = [record.parents[1] for record in sorted(folder.parent.glob(f"*/run/{RUN}.json"))]
+    dead = [one for one in found if processes.find(one, RUN) is None]
+    return [one for one in dead if services.stop(replace(chosen, state=one / "platform"))]
 
 
 def own(chosen: Config, workflow: Workflow, folder: Path, scenario: Scenario) -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ from eventing.chaos.verdict import judge
 from eventing.cli import opening, project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
+from eventing.local import processes
 from eventing.local.config import Config
 from eventing.workflow import Workflow
 
@@ -105,8 +107,14 @@ def run(chosen: Config, asked: Asked, running: bool = False, on_cluster: OnClust
         playing = _on_cluster(on_cluster, workflow, scenario, teller, chance)
     out.mkdir(parents=True, exist_ok=True)
     teller.tell(f"{asked.scenario}: {scenario.about or f'{len(scenario.faults)} faults'} (--seed {seed})")
-    with playing as one:
-        seen = asyncio.run(_go(one, teller))
+    for left in stage.end_abandoned(chosen, out):
+        teller.tell(f"ended the platform that a killed run left in {left}")
+    mine = processes.record(out, stage.RUN, os.getpid())
+    try:
+        with playing as one:
+            seen = asyncio.run(_go(one, teller))
+    finally:
+        processes.forget(mine)
     return _told(seen, scenario, out, replace(asked, seed=seed))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -57,8 +58,16 @@ class Counts:
 class Scaled:
     """One function: its processes and the requests that wait for one."""
 
-    def __init__(self, function: Function, start: Start, idle_s: float, farewell: Farewell | None = None) -> None:
+    def __init__(
+        self,
+        function: Function,
+        start: Start,
+        idle_s: float,
+        farewell: Farewell | None = None,
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:
         self.function = function
+        self._turns = turns or asyncio.Semaphore(_MOST_PROCESSES)
         self.counts = Counts()
         self._start = start
         self._farewell = farewell
@@ -122,7 +131,8 @@ class Scaled:
         if missing > 0 and not self._serving and not self._starting:
             self.counts.wakes += 1
         for _ in range(missing):
-            task = asyncio.ensure_future(self._add())
+            first = not self._serving and not self._starting
+            task = asyncio.ensure_future(self._add(first))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
@@ -223,10 +233,16 @@ class Scaled:
             await self._farewell(instance)
         await instance.stop(grace_s)
 
-    async def _add(self) -> None:
+    async def _add(self, first: bool) -> None:
         generation = self._generation
         try:
-            instance = await self._start(self.function)
+            # The first process of each function before a second one of any: a machine that wakes them all at once, with
+            # all that waited for a platform that was killed, would have none awake for long.
+            async with contextlib.nullcontext() if first else self._turns:
+                if not first and self._wanted() < len(self._serving) + len(self._starting):
+                    self._started()
+                    return
+                instance = await self._start(self.function)
         except FunctionUnavailableError as error:
             self._started()
             self._failed(error)
@@ -295,7 +311,8 @@ class Functions:
     """All functions by name."""
 
     def __init__(self, functions: Iterable[Function], start: Start, idle_s: float, farewell: Farewell | None = None) -> None:
-        self._scaled = {f.name: Scaled(f, start, idle_s, farewell) for f in functions}
+        turns = asyncio.Semaphore(os.cpu_count() or 1)
+        self._scaled = {f.name: Scaled(f, start, idle_s, farewell, turns) for f in functions}
 
     def __getitem__(self, name: str) -> Scaled:
         return self._scaled[name]

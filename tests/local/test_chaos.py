@@ -132,6 +132,22 @@ def test_where_no_platform_runs_there_is_none_to_strike(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.timeout(300)
+def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("requests: 500\nrate: 1\nfaults:\n  - {kind: latency, after: 1, lasts: 600, delay: 1}\n")
+    killed = begun(tmp_path, str(own))
+    assert killed.stdout is not None
+    next(line for line in killed.stdout if "latency for" in line)
+    killed.kill()
+    killed.wait()
+    assert {"platform", "kafka", "kafka-2", "kafka-3", "scheduler", "chaos-model"} <= set(left(tmp_path))
+    own.write_text("requests: 2\nrate: 2\n")
+    told, _ = begun(tmp_path, str(own)).communicate()
+    assert "ended the platform that a killed run left in" in told and "kept    nothing is lost" in told
+    assert left(tmp_path) == []
+
+
 def test_a_wrong_scenario_starts_nothing_and_exits_1_with_its_line(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("requests: 10\nfaults:\n  - {kind: flood}\n")

@@ -213,3 +213,26 @@ async def test_what_a_killed_platform_left_is_ended_at_the_next_start(tmp_path: 
         assert await asyncio.to_thread(instance.end_leftovers, tmp_path / "state") == [f"it.{left.port}"]
         await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
         assert time.monotonic() - begun < 3
+
+
+async def test_each_function_gets_its_first_process_before_others_get_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    begun, opened = list[str](), asyncio.Event()
+
+    async def start(function: Function) -> Instance:
+        begun.append(function.name)
+        await opened.wait()
+        raise FunctionUnavailableError(f"{function.name} is not to be had")
+
+    async def ask(functions: Functions, name: str) -> None:
+        with pytest.raises(FunctionUnavailableError):
+            async with functions[name].request():
+                pass
+
+    functions = Functions([Function(name, {}, concurrency=1) for name in ("one", "other")], start, 1)
+    asked = [asyncio.create_task(ask(functions, name)) for name in ["one"] * 6 + ["other"]]
+    await until(lambda: "other" in begun)
+    assert begun == ["one", "one", "other"]  # the second one has the one turn that there is
+    opened.set()
+    await asyncio.gather(*asked)
+    await functions.close(1)
