@@ -28,11 +28,12 @@ UNCLOSED = "accounts"  # where the accounts are noted that are to be closed
 
 
 class Tracker:
-    """Folds events; holds nothing that is not in the store."""
+    """Folds events; holds nothing that is not in the store, but who closes accounts at this moment."""
 
     def __init__(self, runtime: Runtime, desk: Desk | None = None) -> None:
         self._runtime, self._desk = runtime, desk
         self._journal = runtime.journal
+        self._closing = self._noted = False  # whether somebody closes accounts now, and whether more were noted since
 
     async def take(self, event: Event, coldstart: bool = False) -> str:
         """Note one event, or on a tick end what is overdue; says what it did."""
@@ -63,13 +64,23 @@ class Tracker:
         return "done" if new else "duplicate"
 
     async def _close_accounts(self) -> None:
-        """Close the accounts of what has ended, as far as the scheduler answers; a later event or tick closes the rest."""
-        if self._desk is None:
+        """Close the accounts of what has ended, as far as the scheduler answers; a later event or tick closes the rest.
+
+        Of many ends at once, one closes for all: else each would close what the others noted.
+        """
+        self._noted = True
+        if self._desk is None or self._closing:
             return
-        for key in await self._runtime.store.keys(UNCLOSED):
-            if not await self._desk.close(key.rpartition("/")[2]):
-                return
-            await self._runtime.store.delete(key)
+        self._closing = True
+        try:
+            while self._noted:
+                self._noted = False
+                for key in await self._runtime.store.keys(UNCLOSED):
+                    if not await self._desk.close(key.rpartition("/")[2]):
+                        return
+                    await self._runtime.store.delete(key)
+        finally:
+            self._closing = False
 
     def _harmless(self, dead: Event, events: list[Event]) -> bool:
         """Whether only somebody's copy of an opening was refused: the request itself goes on."""
