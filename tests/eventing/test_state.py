@@ -1,9 +1,11 @@
 """Where a request stands must not depend on the order in which its events arrived, nor on their number of arrivals."""
 
+import asyncio
 import hashlib
 import json
 import random
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -140,6 +142,21 @@ async def test_an_account_that_the_scheduler_was_not_there_to_close_is_closed_by
     for _ in range(2):
         await world.tracker.take(tick)
     assert accounts.closed == [str(REQUEST)] * 2
+
+
+async def test_accounts_of_requests_that_end_at_once_are_each_closed_and_none_twice():
+    world, accounts = World(), Accounts()
+
+    async def slowly(request: str) -> None:
+        await asyncio.sleep(0.01)
+        accounts.closed.append(request)
+
+    accounts.close = slowly
+    world.tracker = Tracker(world.runtime, Desk(accounts))
+    requests = [str(uuid4()) for _ in range(8)]
+    ends = [history()[-1].having(requestid=request) for request in requests]
+    await asyncio.gather(*map(world.tracker.take, ends))
+    assert sorted(accounts.closed) == sorted(requests)
 
 
 async def test_the_account_of_a_request_that_is_ended_is_closed_by_the_event_that_says_so():
