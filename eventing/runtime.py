@@ -91,9 +91,10 @@ class Runtime:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What agents may read: TORPOR_SETTING_SOURCES=x is {"sources": "x"}."""
+        """What agents may read: TORPOR_SETTING_SOURCES=x is {"sources": "x"}; one that is empty is none."""
         prefix = "TORPOR_SETTING_"
-        return {name.removeprefix(prefix).lower(): value for name, value in self.environ.items() if name.startswith(prefix)}
+        set_to = {name: value for name, value in self.environ.items() if name.startswith(prefix) and value}
+        return {name.removeprefix(prefix).lower(): value for name, value in set_to.items()}
 
     @cached_property
     def web(self) -> Web:

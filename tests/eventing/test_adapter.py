@@ -364,3 +364,8 @@ async def test_what_keeps_a_request_from_its_end_is_told_when_its_deadline_ends_
         "the deadline 2026-01-01 12:30:00 UTC has passed; the last failure was in planner/plan: "
         "no model server at http://127.0.0.1:9/v1: cannot connect"
     ]
+
+
+def test_a_setting_that_is_empty_is_none() -> None:
+    runtime = Runtime({"TORPOR_SETTING_SOURCES": "", "TORPOR_SETTING_WEB": "arxiv"})
+    assert runtime.settings == {"web": "arxiv"}
