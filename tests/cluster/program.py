@@ -25,6 +25,14 @@ def mirror() -> Path:
     return CACHE
 
 
+def authority(folder: Path) -> dict[str, str]:
+    """A certificate authority for Kafka: its two files."""
+    key, certificate = folder / "ca.key", folder / "ca.crt"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/O=Torpor/CN=test"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return {"certificate": str(certificate), "key": str(key)}
+
+
 class Terraform:
     """One root in a copy of the modules' folder, so that nothing is left in the source."""
 
@@ -72,14 +80,24 @@ class Kubectl:
     def __init__(self, kubeconfig: str) -> None:
         self._kubeconfig = kubeconfig
 
-    def run(self, *arguments: str) -> str:
-        return subprocess.run(
+    def run(self, *arguments: str, given: str | None = None) -> str:
+        done = subprocess.run(
             ["kubectl", "--kubeconfig", self._kubeconfig, *arguments],
+            input=given,
             capture_output=True,
             text=True,
-            check=True,
             timeout=120,
-        ).stdout
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}:\n{done.stderr[-2000:]}"
+        return done.stdout
+
+    def apply(self, *resources: dict[str, Any]) -> None:
+        self.run(
+            "apply",
+            "--server-side",
+            "--filename=-",
+            given=json.dumps({"apiVersion": "v1", "kind": "List", "items": resources}),
+        )
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run("get", kind, name, "-n", namespace, "-o", "json"))

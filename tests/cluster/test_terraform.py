@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.program import Kubectl, Terraform
+from tests.cluster.place import define
+from tests.cluster.program import Kubectl, Terraform, authority
 from tests.terraform.reading import ROOT
 
 PASSWORD = "a-password-that-nobody-may-read"
@@ -35,16 +35,7 @@ def kubeconfig() -> str:
 @pytest.fixture(scope="module")
 def kubectl(kubeconfig: str) -> Kubectl:
     kubectl = Kubectl(kubeconfig)
-    if definitions := os.environ.get("TORPOR_TEST_CRDS"):
-        files = sorted(Path(definitions).glob("*.yaml"))
-        assert files, f"TORPOR_TEST_CRDS: no *.yaml in {definitions}"
-        there = set(kubectl.run("get", "crd", "-o", "name").split())
-        for file in files:  # what somebody else put there stays as it is
-            if (
-                f"customresourcedefinition.apiextensions.k8s.io/{yaml.safe_load(file.read_text())['metadata']['name']}"
-                not in there
-            ):
-                kubectl.run("apply", "--server-side", f"--filename={file}")
+    define(kubectl)
     return kubectl
 
 
@@ -74,9 +65,6 @@ def terraform(
     kubeconfig: str, kubectl: Kubectl, namespace: str, manifests: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Terraform]:
     folder = tmp_path_factory.mktemp("terraform")
-    key, certificate = folder / "ca.key", folder / "ca.crt"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/O=Torpor/CN=test"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     variables = {
         "kubeconfig": kubeconfig,
         "domain": "torpor.example.com",
@@ -86,7 +74,7 @@ def terraform(
         "registry": "registry.invalid/torpor",
         "tag": "0.1.0",
         "kafka": {"namespace": f"{namespace}-kafka"},
-        "kafka_authority": {"certificate": str(certificate), "key": str(key)},
+        "kafka_authority": authority(folder),
         "kafka_password": PASSWORD,
         "store": {
             "url": "s3://bucket",

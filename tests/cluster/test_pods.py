@@ -1,0 +1,192 @@
+"""The research workflow with real pods: the agents are Knative Services, and the local platform plays Eventing alone.
+
+What Serving does (waking, holding, scaling, queueing, draining, rolling out) is the cluster's own here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from eventing.local.mailbox import letters
+from inference.testing import FakeServer, Scripted
+from tests.cluster.place import Place
+from tests.cluster.pods import AGENTS, NAMESPACE, Pods
+from tests.cluster.program import Kubectl, Terraform
+from tests.local.running import HTTP, Running, until
+
+pytestmark = pytest.mark.timeout(900)
+SLOW = Scripted(delay_s=6.0)
+
+
+@pytest.fixture(autouse=True)
+def at_its_usual_pace(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    request.getfixturevalue("model").otherwise = Scripted()
+
+
+def counts(platform: Running) -> Counter[str]:
+    """What became of all deliveries so far, and how many dead letters there are."""
+    told = json.loads(platform.torpor("ps", "--json").stdout)
+    summed: Counter[str] = Counter()
+    for delivery in told["deliveries"].values():
+        summed.update({name: number for name, number in delivery.items() if name != "lag"})
+    return summed + Counter(dead_letters=told["dead_letters"])
+
+
+def mails(platform: Running, request_id: str) -> int:
+    return sum(request_id in letter.message_id for letter in letters(platform.config.mailbox))
+
+
+def asked(platform: Running, number: int) -> list[str]:
+    """Requests, all at once."""
+    with ThreadPoolExecutor(number) as many:
+        return list(many.map(lambda n: platform.ask(f"How large is key {n}?", 1, email="me@example.org"), range(number)))
+
+
+def kept(platform: Running, model: FakeServer, requests: list[str], limit_s: float = 300) -> None:
+    """Every request ends in a report and one mail, and no generation was bought twice."""
+    for request_id in requests:
+        assert platform.ended(request_id, limit_s)["status"] == "complete"
+    until(lambda: all(mails(platform, request_id) for request_id in requests), "every mail", 120)
+    assert {mails(platform, request_id) for request_id in requests} == {1}
+    assert set(model.generations().values()) == {1}
+    assert counts(platform)["dead_letters"] == 0
+
+
+def test_a_request_wakes_the_agents_from_zero_ends_in_a_report_and_a_mail_and_leaves_zero(
+    platform: Running, pods: Pods
+) -> None:
+    pods.none()
+    done = platform.torpor("ask", "How large is an ML-KEM-768 ciphertext?", "--to", "me@example.org", "--depth", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    request_id = done.stdout.split()[1]
+    page = HTTP.request("GET", f"{platform.gateway}/report/{request_id}")
+    assert page.status == 200 and b"ML-KEM" in page.data
+    until(lambda: mails(platform, request_id), "the mail")
+    letter = next(one for one in letters(platform.config.mailbox) if request_id in one.message_id)
+    assert (
+        letter.to == "me@example.org" and f"http://gateway.{NAMESPACE}.torpor.example.com/report/{request_id}" in letter.text
+    )
+    told = counts(platform)
+    assert (told["retries"], told["dead_letters"]) == (0, 0), "what waited for a pod was held, not failed"
+    pods.none()
+
+
+def test_probes_are_asked_and_answered(platform: Running, pods: Pods, place: Place) -> None:
+    for agent in AGENTS:
+        host = {"Host": f"{agent}.{NAMESPACE}.svc.cluster.local"}
+        for probe in ("liveness", "readiness"):
+            assert HTTP.request("GET", f"{place.gateway}/health/{probe}", headers=host).status == 200, agent
+        (container,) = pods.service(agent)["spec"]["template"]["spec"]["containers"]
+        assert container["readinessProbe"]["httpGet"]["path"] == "/health/readiness"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/health/liveness"
+
+
+def test_fifty_requests_at_once_scale_out_within_the_limits_and_finish(
+    platform: Running, pods: Pods, model: FakeServer
+) -> None:
+    model.otherwise = Scripted(delay_s=1.0)
+    with pods.counted() as most:
+        kept(platform, model, asked(platform, 50), 600)
+    limits = {agent: int(_annotation(pods, agent, "max-scale")) for agent in AGENTS}
+    assert {agent: number for agent, number in most.items() if number > limits[agent]} == {}
+    assert any(number > 1 for number in most.values()), most
+
+
+def test_no_pod_is_given_more_at_once_than_it_takes(platform: Running, pods: Pods, model: FakeServer) -> None:
+    pods.none()
+    model.calls.clear()
+    model.most, model.otherwise = 0, SLOW
+    limit = (
+        int(_annotation(pods, "planner", "max-scale"))
+        * pods.service("planner")["spec"]["template"]["spec"]["containerConcurrency"]
+    )
+    requests = asked(platform, limit + 20)
+    until(lambda: model.most >= limit, f"{limit} calls at once")
+    assert model.most == limit, "the rest waits where Serving lets it wait"
+    model.otherwise = Scripted()
+    kept(platform, model, requests, 600)
+
+
+def test_a_pod_that_is_killed_in_the_middle_of_a_step_loses_nothing(
+    platform: Running, pods: Pods, model: FakeServer, cluster: Kubectl
+) -> None:
+    requests = _in_the_middle(platform, pods, model, "validator")
+    before = counts(platform)["retries"]
+    for name in pods.ready("validator"):
+        cluster.run("delete", "pod", name, "-n", NAMESPACE, "--force", "--grace-period=0")
+    model.otherwise = Scripted()
+    kept(platform, model, requests)
+    assert counts(platform)["retries"] > before, "the kill was no kill"
+
+
+def test_a_pod_that_is_scaled_down_finishes_what_it_does(
+    platform: Running, pods: Pods, model: FakeServer, cluster: Kubectl
+) -> None:
+    requests = _in_the_middle(platform, pods, model, "validator")
+    before = counts(platform)["retries"]
+    for name in pods.ready("validator"):
+        cluster.run("delete", "pod", name, "-n", NAMESPACE, "--wait=false")  # as the autoscaler's ReplicaSet does it
+    kept(platform, model, requests)
+    assert counts(platform)["retries"] == before
+
+
+def test_a_new_revision_that_is_rolled_out_under_load_loses_nothing(
+    platform: Running, pods: Pods, model: FakeServer, cluster: Kubectl
+) -> None:
+    before = pods.service("validator")["status"]["latestReadyRevisionName"]
+    model.otherwise = Scripted(delay_s=2.0)
+    requests = asked(platform, 20)
+    until(lambda: pods.ready("validator"), "the validator is awake", 120)
+    changed = {"spec": {"template": {"metadata": {"annotations": {"torpor.dev/rolled-out": "again"}}}}}
+    cluster.run("patch", "ksvc", "validator", "-n", NAMESPACE, "--type=merge", "-p", json.dumps(changed))
+    until(lambda: pods.service("validator")["status"]["latestReadyRevisionName"] != before, "the new revision", 120)
+    requests += asked(platform, 5)
+    kept(platform, model, requests)
+    (traffic,) = pods.service("validator")["status"]["traffic"]
+    assert traffic["revisionName"] != before and traffic["percent"] == 100
+
+
+def test_an_image_that_cannot_be_run_fails_its_own_revision_and_nothing_else(
+    platform: Running, pods: Pods, model: FakeServer, terraform: Terraform, place: Place
+) -> None:
+    before = pods.service("validator")["status"]["latestReadyRevisionName"]
+    terraform.apply(images={"validator": f"{place.registry}/validator:nobody-built-this"})
+    until(lambda: pods.service("validator")["status"]["latestCreatedRevisionName"] != before, "the revision", 60)
+    until(lambda: any(_waits(pod) for pod in pods.of("validator")), "its pod cannot start", 120)
+    kept(platform, model, asked(platform, 3))
+    status = pods.service("validator")["status"]
+    assert status["latestReadyRevisionName"] == before
+    assert [one["revisionName"] for one in status["traffic"]] == [before]
+    terraform.apply()
+    until(lambda: pods.is_ready("validator"), "the Service is ready again", 120)
+    kept(platform, model, asked(platform, 1))
+
+
+def _in_the_middle(platform: Running, pods: Pods, model: FakeServer, agent: str) -> list[str]:
+    """Requests whose calls of one agent are being answered, slowly."""
+    requests = asked(platform, 3)
+    model.calls.clear()
+    model.otherwise = SLOW
+    until(
+        lambda: any(f"/{agent}/" in call.key for call in model.calls) and model.running, f"{agent} waits for the model", 120
+    )
+    until(lambda: pods.ready(agent), f"a pod of {agent}")
+    return requests
+
+
+def _annotation(pods: Pods, agent: str, name: str) -> str:
+    found: str = pods.service(agent)["spec"]["template"]["metadata"]["annotations"][f"autoscaling.knative.dev/{name}"]
+    return found
+
+
+def _waits(pod: dict[str, Any]) -> bool:
+    """Whether a container cannot get its image."""
+    states = (one.get("state", {}).get("waiting", {}) for one in pod["status"].get("containerStatuses", ()))
+    return any(waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff"} for waiting in states)
