@@ -52,7 +52,7 @@ test: lint types imports drift unit ## Everything that must be true of a change
 test-vllm: $(READY) $(VLLM_READY) ## The model client and a real vLLM on this machine's CPUs (installs vLLM the first time)
 	@$(BIN)/python -m pytest tests/vllm --timeout 900
 
-test-cluster: $(READY) ## What only a cluster shows; TORPOR_TEST_KUBECONFIG names one for tests, TORPOR_TEST_CRDS resource definitions to apply first
+test-cluster: $(READY) ## What only a cluster shows: Terraform applied, the workflow on pods (docs/knative.md says which variables name the cluster)
 	@$(BIN)/python -m pytest tests/cluster --timeout 900
 
 unit: $(READY) ## The tests
