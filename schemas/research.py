@@ -92,12 +92,20 @@ class Collection(_Value):
     unread_more: int = Field(0, ge=0, description="how many more there are than `unread` names")
 
 
+class Conflict(_Value):
+    """A passage that says otherwise than the one that a claim rests on."""
+
+    passage: str = Field(description="id of a passage of the same summary")
+    reason: str = Field(min_length=1, max_length=500, description="what the two say, for people: 400 against 450 pieces")
+
+
 class Claim(_Value):
     """One statement and the passage that it rests on."""
 
     text: str = Field(min_length=1, max_length=2_000)
     passage: str = Field(description="id of a passage of the same summary")
     quoted: bool = Field(False, description="the statement is the passage's own words")
+    conflicts: tuple[Conflict, ...] = Field((), max_length=20, description="passages that say otherwise of the same thing")
 
 
 class Check(_Value):
