@@ -26,7 +26,7 @@ def named(text: str) -> list[str]:
     for sentence in sentences(text):
         for match in _NAME.finditer(sentence):
             name = re.sub(r"['’]s?$", "", match[0])
-            if match.start() > 0 or not name[1:].islower():
+            if match.start() > 0 or not (name[1:].islower() or len(name) == 1):
                 found.append(name.lower())
     return found
 

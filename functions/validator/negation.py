@@ -8,8 +8,14 @@ from functions.prose import content
 from functions.validator.resting import akin, nearest
 
 _NO = re.compile(
-    r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?"
+    r"\b(?:not(?! only\b)|no(?! (?:more|less|fewer|later|earlier|longer) than\b)|never|none|neither|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?"
     r"|prevent(?:s|ed)?|rather than|instead of)\b",
+    re.IGNORECASE,
+)
+# A denial without a word of denial: `hides it from the sender`, where the claim may say that the sender does not learn it.
+_VEILED = re.compile(
+    r"\b(?:hid(?:es?|den)|conceal(?:s|ed)?|avoid(?:s|ed)?|refus(?:es?|ed)|withh(?:olds?|eld)|(?:end|stop)(?:s|ped|ed)? before"
+    r"|discard(?:s|ed)?|exclud(?:es?|ed)|spar(?:es?|ed)|intact|untouched|resist(?:s|ed)?|open|unpublished)\b",
     re.IGNORECASE,
 )
 _PREFIXED = re.compile(r"\b(?:un|in|im|ir|dis|non)-?(\w{4,})", re.IGNORECASE)
@@ -27,6 +33,7 @@ def negation(claim: str, passage: str) -> str:
     """The claim denies something if the nearest sentence of the passage does."""
     told = nearest(claim, passage)
     mine, theirs = denies(claim, told), denies(told, claim)
-    if mine == theirs:
+    denying, other = (claim, told) if mine else (told, claim)
+    if mine == theirs or (_VEILED.search(other) and not _VEILED.search(denying)):
         return ""
     return "it denies what the passage affirms" if mine else "it affirms what the passage denies"

@@ -7,17 +7,18 @@ import re
 from functions.prose import content, sentences
 
 NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
+_MEASURED = re.compile(rf"{NUMBER.pattern}(?:\s*(?:%|(?:km|kg|cm|mm|ms|m|g|s|kB|MB|GB)\b))?")
 # Verbs that any statement may be made with: whether a passage has them says nothing.
 _LIGHT = frozenset(
-    content("take make need require suffice mean give still together go come put become least around nearly roughly")
+    content("take make need require suffice mean give still together go come put become became least around nearly roughly")
 )
 _UN = ("un", "in", "im")  # the denial in such a word is another check's
 _ROOT = 5  # letters that two forms of one word share at least
 
 
 def meaning(text: str) -> set[str]:
-    """The words that carry a text's meaning; numbers have checks of their own."""
-    return {word for word in content(NUMBER.sub(" ", text)) if word not in _LIGHT}
+    """The words that carry a text's meaning; numbers and their units have checks of their own."""
+    return {word for word in content(_MEASURED.sub(" ", text)) if word not in _LIGHT}
 
 
 def akin(word: str, others: set[str]) -> bool:
