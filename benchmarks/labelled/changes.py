@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from random import Random
 
+from functions.prose import content
+
 _NUMBER = re.compile(r"(?<![\w.^/-])\d[\d,]*(?:\.\d+)?(?![\w^/-])")
 _MONTHS = [
     "January",
@@ -114,11 +116,19 @@ def negation(claim: str, told: str, random: Random) -> str | None:
 
 
 def direction(claim: str, told: str, random: Random) -> str | None:
-    found = [(m, b) for a, b in (pair.split() for pair in _OPPOSITES) for m in re.finditer(rf"\b{a}\b", claim)]
+    pairs = [pair.split() for pair in _OPPOSITES]
+    found = [
+        (m, b) for a, b in pairs for m in re.finditer(rf"\b{a}\b(?! slowly| quickly|[.,])", claim) if not _fixed(claim, m)
+    ]
     if not found:
         return None
     at, other = random.choice(found)
     return _put(claim, at, other)
+
+
+def _fixed(claim: str, at: re.Match[str]) -> bool:
+    """Whether a word belongs to a turn of speech, `no longer`, and compares nothing."""
+    return claim[: at.start()].endswith("no ")
 
 
 def spread(claim: str, told: str, random: Random) -> str | None:
@@ -144,7 +154,8 @@ def merged(claim: str, other: str) -> str | None:
     leaning = re.match(r"(?:It|They|This|These|Its)\b", subject + " ") or re.match(
         r"(?:It|They|This|These|Its)\b", of_another
     )
-    if leaning or subject == of_another or len(subject.split()) > 9:
+    same = set(content(subject)) <= set(content(of_another)) or set(content(of_another)) <= set(content(subject))
+    if leaning or same or len(subject.split()) > 9 or subject.endswith((" and", " which", " that")):
         return None
     return subject + other[theirs.start() :]
 

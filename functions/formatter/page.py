@@ -30,6 +30,7 @@ LABELS = {
     "denial": "nothing denied",
     "comparisons": "comparisons",
     "generality": "nothing generalized",
+    "kinds": "what a thing is",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from functions.prose import clipped, plain
 from functions.validator.comparisons import comparisons
 from functions.validator.coverage import coverage
+from functions.validator.kinds import kinds
 from functions.validator.names import names, subjects
 from functions.validator.negation import negation
 from functions.validator.numbers import bearers, numbers
@@ -62,4 +63,5 @@ _CHECKS: tuple[tuple[str, Kind, Rule], ...] = (
     ("denial", "contradicted", _alone(negation)),
     ("comparisons", "contradicted", _alone(comparisons)),
     ("generality", "contradicted", _alone(quantifiers)),
+    ("kinds", "not_in_passage", _alone(kinds)),
 )

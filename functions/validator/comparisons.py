@@ -6,6 +6,7 @@ import re
 
 from functions.prose import content
 from functions.validator.negation import denies
+from functions.validator.numbers import COUNTED
 from functions.validator.resting import nearest
 
 _OPPOSITES = tuple(
@@ -17,9 +18,8 @@ _OPPOSITES = tuple(
         ("higher highest", "lower lowest"),
         ("longer longest lengthened", "shorter shortest shortened"),
         ("faster fastest quicker fast quickly", "slower slowest slow slowly"),
-        ("before", "after"),
         ("by", "after since"),
-        ("earlier earliest", "later latest"),
+        ("before earlier earliest", "after later latest"),
         ("older oldest", "newer newest younger youngest"),
         ("harder hardest difficult", "easier easiest easy"),
         ("stronger strongest", "weaker weakest"),
@@ -38,7 +38,8 @@ _OPPOSITES = tuple(
         ("allow allows allowed", "forbid forbids forbidden"),
     )
 )  # fmt: skip
-_PIVOT = re.compile(r"\b(?:than|before|after)\b", re.IGNORECASE)
+# What stands between the two sides; `less than four weeks` has none.
+_PIVOT = re.compile(rf"\b(?:than(?! (?:about |the )?(?:\d|a\b|an\b|(?:{COUNTED})\b))|before|after)\b", re.IGNORECASE)
 
 
 def comparisons(claim: str, passage: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functions.prose import sentences
 from functions.validator.resting import meaning, shared
 
-COVERED = 0.6  # of a claim's words must stand in its passage
+COVERED = 0.5  # of a claim's words must stand in its passage
 TOGETHER = 0.6  # and so many of them in one place of it
 
 

@@ -52,7 +52,7 @@ def _told_otherwise(name: str, passage: str) -> bool:
 def _first(claim: str, passage: str, known: set[str]) -> str:
     """The first word of a claim that copies a sentence but for it."""
     first = re.match(r"[\w-]+", claim)
-    if not first or first[0].lower() in known or not content(first[0]) or _told_otherwise(first[0].lower(), passage):
+    if not first or first[0].lower() in known or not meaning(first[0]) or _told_otherwise(first[0].lower(), passage):
         return ""
     rest = meaning(claim[first.end() :])
     if len(rest) < 3 or not any(len(shared(rest, meaning(told))) >= _COPY * len(rest) for told in sentences(passage)):

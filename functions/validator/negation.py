@@ -8,14 +8,16 @@ from functions.prose import content
 from functions.validator.resting import akin, nearest
 
 _NO = re.compile(
-    r"\b(?:not(?! only\b)|no(?! (?:more|less|fewer|later|earlier|longer) than\b)|never|none|neither|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?"
-    r"|prevent(?:s|ed)?|rather than|instead of)\b",
+    r"\b(?:not(?! (?:only|just|merely|enough)\b)|no(?! (?:more|less|fewer|later|earlier|longer) than\b)|never|none|neither"
+    r"|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?|prevent(?:s|ed)?|rather than"
+    r"|instead of)\b",
     re.IGNORECASE,
 )
-# A denial without a word of denial: `hides it from the sender`, where the claim may say that the sender does not learn it.
+# A denial without a word of denial: what is hidden from somebody is what they do not learn.
 _VEILED = re.compile(
-    r"\b(?:hid(?:es?|den)|conceal(?:s|ed)?|avoid(?:s|ed)?|refus(?:es?|ed)|withh(?:olds?|eld)|(?:end|stop)(?:s|ped|ed)? before"
-    r"|discard(?:s|ed)?|exclud(?:es?|ed)|spar(?:es?|ed)|intact|untouched|resist(?:s|ed)?|open|unpublished)\b",
+    r"\b(?:hid(?:es?|den)|conceal(?:s|ed)?|avoid(?:s|ed)?|refus(?:es?|ed)|withh(?:olds?|eld)|discard(?:s|ed)?"
+    r"|exclud(?:es?|ed)|escap(?:es?|ed)|spar(?:es?|ed)|resist(?:s|ed)?|(?:end|stop)(?:s|ped|ed)? before|intact|untouched"
+    r"|unpublished)\b",
     re.IGNORECASE,
 )
 _PREFIXED = re.compile(r"\b(?:un|in|im|ir|dis|non)-?(\w{4,})", re.IGNORECASE)

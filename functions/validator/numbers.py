@@ -36,7 +36,11 @@ _SMALL = (
 )
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SPELLED = {word: n for n, word in enumerate(_SMALL.split(), 2)} | {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
-_WORD = re.compile(rf"\b(?:{'|'.join(sorted(_SPELLED, key=len, reverse=True))})\b", re.IGNORECASE)
+# `First` and `second` are left out: they put things in order more often than they count.
+_ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth"
+_SPELLED |= {word: n for n, word in enumerate(_ORDINALS.split(), 3)}
+COUNTED = "|".join(sorted(_SPELLED, key=len, reverse=True))
+_WORD = re.compile(rf"\b(?:{COUNTED})\b", re.IGNORECASE)
 _ROUGHLY = re.compile(
     r"\b(?:about|around|roughly|nearly|almost|approximately|some|over|more than|under|less than)\s+$", re.IGNORECASE
 )

@@ -10,7 +10,9 @@ NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+âˆ’]?\d[\d,]*(?:\.\d+)?(?:\^[-â
 _MEASURED = re.compile(rf"{NUMBER.pattern}(?:\s*(?:%|(?:km|kg|cm|mm|ms|m|g|s|kB|MB|GB)\b))?")
 # Verbs that any statement may be made with: whether a passage has them says nothing.
 _LIGHT = frozenset(
-    content("take make need require suffice mean give still together go come put become became least around nearly roughly")
+    content(
+        "take taken make need require suffice mean give still together go come put become became least around nearly roughly"
+    )
 )
 _UN = ("un", "in", "im")  # the denial in such a word is another check's
 _ROOT = 5  # letters that two forms of one word share at least

@@ -20,7 +20,19 @@ from schemas import (
 )
 
 LONG = "Which attacks, risks, weaknesses and open problems are known of hybrid key exchange in TLS, and who says so?"
-RULES = ("numbers", "names", "quotations", "words", "bearers", "subjects", "splices", "denial", "comparisons", "generality")
+RULES = (
+    "numbers",
+    "names",
+    "quotations",
+    "words",
+    "bearers",
+    "subjects",
+    "splices",
+    "denial",
+    "comparisons",
+    "generality",
+    "kinds",
+)
 
 
 def full(request_id: UUID) -> ResearchResult:

@@ -131,6 +131,7 @@ async def test_every_check_is_told():
     found = (await handle(told, context(FakeModel([{"supported": "yes"}])))).verdicts
     rules = [
         "numbers", "names", "quotations", "words", "bearers", "subjects", "splices", "denial", "comparisons", "generality",
+        "kinds",
     ]  # fmt: skip
     assert [(c.name, c.passed, c.said) for c in found[0].checks] == [*((n, True, "") for n in rules), ("model", True, "yes")]
     assert [(c.name, c.passed) for c in found[1].checks] == [("word for word", True)]
@@ -192,6 +193,46 @@ def test_one_change_makes_it_false(text, reason):
     assert reason in " ".join(check.said for check in found.checks)
 
 
+CODES = Passage(
+    id="p1",
+    source=SOURCE,
+    offset=0,
+    text="Code-based cryptography hides a message behind errors in an error-correcting code. "
+    "Grass of the family Poaceae covers the field. NIST moved OTTER to the third round less than four weeks later.",
+)
+
+
+def test_what_a_thing_is_is_said_by_the_passage():
+    made_up = by_code(
+        "Code-based cryptography is a type of error-correcting code that hides a message behind errors.", CODES
+    )
+    assert "which the passage does not" in made_up.reason
+    defined = CODES.model_copy(update={"text": f"A turbo code is an error-correcting code. {CODES.text}"})
+    assert by_code("A turbo code is a kind of error-correcting code.", defined).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OTTER was moved to round three by NIST less than four weeks later.",
+        "In code-based cryptography a message is not open, but behind errors in an error-correcting code.",
+    ],
+)
+def test_what_is_said_in_other_words_is_the_same(text):
+    assert by_code(text, CODES).verdict == "supported", by_code(text, CODES).reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NIST moved OTTER to the fourth round less than four weeks later.",
+        "Grass moved OTTER to the third round less than four weeks later.",
+    ],
+)
+def test_the_end_of_one_sentence_on_the_beginning_of_another_is_refused(text):
+    assert by_code(text, CODES).verdict != "supported"
+
+
 def test_the_labelled_claims_are_judged_as_measured():
     """On the half that the checks were made with; docs/checks.md has the held-out half."""
     from benchmarks.evidence import refused
@@ -205,4 +246,4 @@ def test_the_labelled_claims_are_judged_as_measured():
     assert share["untouched"] == 0
     assert share["paraphrased"] <= 0.1
     assert min(share[kind] for kind in ("number", "number of another", "unit", "date", "swapped citation")) >= 0.9
-    assert min(share["name"], share["negation"]) >= 0.8
+    assert min(share["name"], share["negation"], share["merged"], share["direction"], share["over-generalized"]) >= 0.8
