@@ -35,7 +35,9 @@ def table(rows: dict[str, dict[bool, tuple[int, int]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--show", default="", help="list what goes wrong with this kind in the half that was tuned on")
-    parser.add_argument("--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N claims as well")
+    parser.add_argument(
+        "--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N of a kind and half"
+    )
     parser.add_argument("--tuning", action="store_true", help="keep the held-out half out of sight")
     options = parser.parse_args()
     entries = [entry for entry in labelled() if not (options.tuning and entry.held_out)]
@@ -47,28 +49,39 @@ def main() -> None:
         caught[entry.kind, entry.held_out] += bool(why)
         if entry.kind == options.show and not entry.held_out and bool(why) == entry.true:
             print(f"- {entry.text}\n    {entry.passage.text[:400]}\n    {why}")
-    kinds = sorted({kind for kind, _ in every}, key=lambda kind: (kind not in TRUE, kind))
+    held_out = sum(entry.held_out for entry in entries)
+    print(f"{len(entries)} claims, {held_out} of them held out; the share that code refuses:\n")
     print(
-        f"{len(entries)} claims, {sum(entry.held_out for entry in entries)} of them held out; the share that code refuses:\n"
+        table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in _kinds(entries)})
     )
-    print(table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in kinds}))
     if options.model:
         print(f"\n{asyncio.run(judged(entries, options.model))}")
 
 
+def _kinds(entries: list[Labelled]) -> list[str]:
+    return sorted({entry.kind for entry in entries}, key=lambda kind: (kind not in TRUE, kind))
+
+
 async def judged(entries: list[Labelled], many: int) -> str:
-    """What the model says of `many` claims, half of them true, and what is left when code is asked first."""
+    """What the model refuses of `many` claims of each kind and half, alone, and together with code."""
     client = from_environment(os.environ)
-    true = [entry for entry in entries if entry.true]
-    false = [entry for entry in entries if not entry.true]
-    lines = ["| claims | refused by the model | by code or model |", "|---|--:|--:|"]
-    for name, some in (("true", true), ("false", false)):
-        chosen = sorted(some, key=lambda entry: sha256(entry.text.encode()).digest())[: many // 2]
-        code = [bool(refused(entry)) for entry in chosen]
-        said = [await doubted(client, number, entry) for number, entry in enumerate(chosen)]
-        both = sum(map(any, zip(code, said, strict=True)))
-        lines.append(f"| {len(chosen)} {name} | {sum(said) / len(chosen):.0%} | {both / len(chosen):.0%} |")
-    return "\n".join([*lines, "", f"Asked: {client.model}."])
+    lines = ["| kind | code | the model alone | code or the model | held out: code | the model alone | code or the model |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|")
+    for kind in _kinds(entries):
+        cells = [cell for half in (False, True) for cell in await _cells(client, entries, kind, half, many)]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Asked: {client.model}, about at most {many} claims of each kind and half."])
+
+
+async def _cells(client: Client, entries: list[Labelled], kind: str, half: bool, many: int) -> list[str]:
+    some = [entry for entry in entries if entry.kind == kind and entry.held_out == half]
+    chosen = sorted(some, key=lambda entry: sha256(entry.text.encode()).digest())[:many]
+    if not chosen:
+        return ["none"] * 3
+    code = [bool(refused(entry)) for entry in chosen]
+    said = [await doubted(client, number, entry) for number, entry in enumerate(chosen)]
+    counts = (sum(code), sum(said), sum(map(any, zip(code, said, strict=True))))
+    return [f"{count}/{len(chosen)}" for count in counts]
 
 
 async def doubted(client: Client, number: int, entry: Labelled) -> bool:
