@@ -35,9 +35,7 @@ def table(rows: dict[str, dict[bool, tuple[int, int]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--show", default="", help="list what goes wrong with this kind in the half that was tuned on")
-    parser.add_argument(
-        "--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N of a kind and half"
-    )
+    parser.add_argument("--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N of a kind and half")
     parser.add_argument("--tuning", action="store_true", help="keep the held-out half out of sight")
     options = parser.parse_args()
     entries = [entry for entry in labelled() if not (options.tuning and entry.held_out)]
