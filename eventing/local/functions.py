@@ -80,6 +80,7 @@ class Scaled:
         self._waiting: deque[asyncio.Future[Instance]] = deque()
         self._ending: set[asyncio.Task[None]] = set()
         self._watching: set[asyncio.Task[None]] = set()
+        self._queued = 0  # of those that start: they wait for their turn
         self._failed_in_a_row = 0
         self._drained = asyncio.Event()
         self._closed = False
@@ -91,7 +92,7 @@ class Scaled:
     @property
     def instances(self) -> int:
         """Processes, those that start or stop included."""
-        return len(self._serving) + len(self._leaving) + len(self._starting) + len(self._ending)
+        return len(self._serving) + len(self._leaving) + len(self._starting) - self._queued + len(self._ending)
 
     @property
     def serving(self) -> tuple[Instance, ...]:
@@ -236,9 +237,7 @@ class Scaled:
     async def _add(self, first: bool) -> None:
         generation = self._generation
         try:
-            # The first process of each function before a second one of any: a machine that wakes them all at once, with
-            # all that waited for a platform that was killed, would have none awake for long.
-            async with contextlib.nullcontext() if first else self._turns:
+            async with self._turn(first):
                 if not first and self._wanted() < len(self._serving) + len(self._starting):
                     self._started()
                     return
@@ -262,6 +261,26 @@ class Scaled:
         watch.add_done_callback(self._watching.discard)
         self._hand_out()
         self._rest(instance)
+
+    @asynccontextmanager
+    async def _turn(self, first: bool) -> AsyncIterator[None]:
+        """Wait with a second process until few others start.
+
+        A machine that wakes all functions at once, with all that waited for a platform that was killed, would have none
+        awake for long.
+        """
+        if first:
+            yield
+            return
+        self._queued += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._queued -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _started(self) -> None:
         """The start that runs this is over: it counts no more, though its task goes on for a moment."""

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import schemas
 from inference.client import Client
 from inference.errors import InferenceError, ModelUnavailableError
 from inference.examples import example
-from inference.testing import Asked, FakeModel
+from inference.testing import Asked, FakeModel, FakeServer, Scripted
 from tests.inference.conftest import await_health, free_port, step_of
 
 
@@ -57,6 +58,18 @@ def test_examples_satisfy_every_contract(contract: Any) -> None:
 
 def _put(port: int, path: str, sent: dict[str, Any]) -> int:
     return urllib3.request("PUT", f"http://127.0.0.1:{port}{path}", body=json.dumps(sent)).status
+
+
+async def test_a_call_that_hangs_frees_its_slot_when_its_caller_goes_away() -> None:
+    asked = {"model": "fake-model", "messages": [{"role": "user", "content": "Why?"}], "stream": True}
+    with FakeServer(slots=1) as server:
+        server.script.append(Scripted(text="this is said until half of it is out", hang=True))
+        url = f"{server.url}/chat/completions"
+        hung = urllib.request.urlopen(urllib.request.Request(url, json.dumps(asked).encode()), timeout=60)
+        assert any(b'"content": "t' in line for line in hung)
+        hung.close()
+        answer = urllib3.request("POST", url, json=asked, timeout=60.0, retries=False)
+        assert b"[DONE]" in answer.data and server.calls[0].aborted
 
 
 async def test_as_a_process_it_answers_and_records(tmp_path: Path) -> None:
