@@ -20,7 +20,7 @@ from eventing.chaos.striking import Striker
 from eventing.workflow import Workflow
 
 _TAKEN_S = 180.0  # until a request must have been taken, by whichever platform lives by then
-_AFTER_S = 150.0  # for mails and accounts, once every request has ended: a dead sender's lease, and the next try
+_AFTER_S = 150.0  # at least, for mails and accounts, once every request has ended: a dead sender's lease, and the next try
 _LOOK_S = 0.3
 
 
@@ -141,7 +141,7 @@ class Run:
 
         await self._until(ended, self.scenario.settle)
         if await ended():  # what is lost gets no mail, and its account stays open
-            await self._until(followed, _AFTER_S)
+            await self._until(followed, max(_AFTER_S, self.scenario.settle))
 
     async def _until(self, done: Callable[[], Awaitable[bool]], limit_s: float) -> None:
         end = time.monotonic() + limit_s

@@ -116,7 +116,9 @@ class Scenario(_Part):
     requests: int = Field(100, ge=1, le=100_000)
     rate: float = Field(4.0, gt=0, le=1000, description="requests a second")
     depth: int = Field(1, ge=1, le=5)
-    settle: Seconds = Field(240.0, description="after the last request and the last fault, until all must have ended")
+    settle: Seconds = Field(
+        240.0, description="after the last fault, until all must have ended; and again, for mails and accounts"
+    )
     model: Stub = Stub()
     faults: tuple[Fault, ...] = ()
 
