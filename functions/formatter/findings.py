@@ -30,6 +30,16 @@ class Quoted:
 
 
 @dataclass(frozen=True)
+class Disagreeing:
+    """A passage that says otherwise than a statement, what the two say, and whose it is."""
+
+    said: str
+    text: str
+    source: int  # number in the list of sources
+    where: str
+
+
+@dataclass(frozen=True)
 class Statement:
     """A claim with its number in the report, its passage and its verdict."""
 
@@ -43,6 +53,7 @@ class Statement:
     by: str
     reason: str
     checks: tuple[Check, ...]
+    conflicts: tuple[Disagreeing, ...]
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,10 @@ def arranged(result: ResearchResult) -> Findings:
         topic=result.topic,
         lede=_lede(sections),
         sections=tuple(sections),
-        sources=tuple(Cited(n, s, tuple(w.number for w in written if w.source == n)) for n, s in enumerate(sources, 1)),
+        sources=tuple(
+            Cited(n, s, tuple(w.number for w in written if n in (w.source, *(c.source for c in w.conflicts))))
+            for n, s in enumerate(sources, 1)
+        ),
         writers=_named(statement.written_by for statement in written),
         judges=_named(part.checked_by for part in result.parts),
         documents=max((collection.documents for collection in collections), default=None),
@@ -200,14 +214,14 @@ def _lede(sections: Sequence[Section]) -> tuple[Statement, ...]:
 
 
 def _sources(parts: Sequence[Part]) -> list[Source]:
-    """The sources that statements rest on, in the order of their first citation."""
+    """The sources that statements rest on, and those that say otherwise, in the order of their first citation."""
     found: dict[str, Source] = {}
     for part in parts:
         passages = {passage.id: passage for passage in part.passages}
         for _, claim in _sound(part):
-            if claim.passage in passages:
-                source = passages[claim.passage].source
-                found.setdefault(source.id, source)
+            for name in (claim.passage, *(conflict.passage for conflict in claim.conflicts)):
+                if name in passages:
+                    found.setdefault(passages[name].source.id, passages[name].source)
     return list(found.values())
 
 
@@ -226,7 +240,21 @@ def _statement(part: Part, index: int, number: int, places: dict[str, int]) -> S
         by=verdict.by,
         reason=verdict.reason,
         checks=verdict.checks,
+        conflicts=_conflicts(part, claim, places),
     )
+
+
+def _conflicts(part: Part, claim: Claim, places: dict[str, int]) -> tuple[Disagreeing, ...]:
+    passages = {passage.id: passage for passage in part.passages}
+    named = [(conflict, passages[conflict.passage]) for conflict in claim.conflicts if conflict.passage in passages]
+    return tuple(
+        Disagreeing(conflict.reason, plain(other.text), places.get(other.source.id, 0), _where(other))
+        for conflict, other in named
+    )
+
+
+def _where(passage: Passage) -> str:
+    return f"page {passage.page}" if passage.page else f"from character {passage.offset}"
 
 
 def _quoted(claim: Claim, passage: Passage) -> Quoted:

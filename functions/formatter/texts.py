@@ -59,6 +59,7 @@ def _as_data(statement: Statement) -> dict[str, Any]:
     }
     told["checks"] = [check.model_dump() for check in statement.checks]
     told["source"] = statement.source or None
+    told["conflicts"] = [asdict(conflict) for conflict in statement.conflicts]
     told["passage"] = passage and {
         "text": passage.before + passage.said + passage.after,
         "resting_on": passage.said,
@@ -118,6 +119,7 @@ def _section(section: Section) -> list[str]:
         text = f"“{_text(statement.text)}”" if statement.quoted else _text(statement.text)
         foot = f"[^{statement.number}]" if statement.passage else ""
         lines.append(f"{statement.number}. {text}{foot} ✓ {statement.verdict}")
+        lines += [f"   **Another source says otherwise** (source {c.source}): {_text(c.said)}." for c in statement.conflicts]
     if section.again:
         lines.append("Said above, and an answer here too: " + ", ".join(map(str, section.again)) + ".")
     return lines

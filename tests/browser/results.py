@@ -8,6 +8,7 @@ from schemas import (
     Check,
     Claim,
     Collection,
+    Conflict,
     LeftOut,
     PartAbandoned,
     Passage,
@@ -19,6 +20,7 @@ from schemas import (
     Verdict,
 )
 
+CONFLICT = Conflict(passage="p2", reason="1,216 bytes there, 1,184 bytes here")
 LONG = "Which attacks, risks, weaknesses and open problems are known of hybrid key exchange in TLS, and who says so?"
 RULES = (
     "numbers",
@@ -76,7 +78,11 @@ def _part(request_id, part, question, searched, claims=(), verdicts=()) -> Valid
 
 def _claims() -> tuple[Claim, ...]:
     return (
-        Claim(text="Hybrid key exchange combines a classical and a post-quantum mechanism.", passage="p1"),
+        Claim(
+            text="Hybrid key exchange combines a classical and a post-quantum mechanism.",
+            passage="p1",
+            conflicts=(CONFLICT,),
+        ),
         Claim(text="The client share takes 1,216 bytes.", passage="p2", quoted=True),
     )
 

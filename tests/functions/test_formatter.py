@@ -16,6 +16,7 @@ from functions.prose import plain
 from inference.testing import FakeModel
 from schemas import (
     Claim,
+    Conflict,
     LeftOut,
     PartAbandoned,
     Passage,
@@ -211,6 +212,18 @@ async def test_what_is_not_supported_is_no_statement_and_listed_as_left_out():
         (2, "Chrome and Firefox support it."),
     ]
     assert {statement["verdict"] for statement in told["statements"]} == {"supported"}
+
+
+async def test_sources_that_conflict_are_said_to_in_every_form():
+    page, text, data = await forms_of(full(REQUEST))
+    for form in (page, text):
+        assert "Another source says otherwise" in form
+        assert "1,216 bytes there, 1,184 bytes here" in form
+    (told,) = json.loads(data)["statements"][0]["conflicts"]
+    assert (told["said"], told["source"], told["where"]) == ("1,216 bytes there, 1,184 bytes here", 2, "page 7")
+    assert 1 in json.loads(data)["sources"][1]["statements"]
+    lost = WRITTEN.model_copy(update={"conflicts": (Conflict(passage="p9", reason="x"),)})
+    assert "says otherwise" not in markdown(arranged(result(passed(lost))))
 
 
 def test_nothing_is_said_of_left_out_statements_where_there_are_none():
