@@ -53,22 +53,22 @@ def main() -> None:
         table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in _kinds(entries)})
     )
     if options.model:
-        print(f"\n{asyncio.run(judged(entries, options.model))}")
+        asyncio.run(judge(entries, options.model))
 
 
 def _kinds(entries: list[Labelled]) -> list[str]:
     return sorted({entry.kind for entry in entries}, key=lambda kind: (kind not in TRUE, kind))
 
 
-async def judged(entries: list[Labelled], many: int) -> str:
-    """What the model refuses of `many` claims of each kind and half, alone, and together with code."""
+async def judge(entries: list[Labelled], many: int) -> None:
+    """Tell what the model refuses of `many` claims of each kind and half, alone and with code; a row once it is known."""
     client = from_environment(os.environ)
-    lines = ["| kind | code | the model alone | code or the model | held out: code | the model alone | code or the model |"]
-    lines.append("|---|--:|--:|--:|--:|--:|--:|")
+    print(f"\nAt most {many} claims of each kind and half, asked of {await client.served(60)}:\n")
+    print("| kind | code | the model alone | code or the model | held out: code | the model alone | code or the model |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     for kind in _kinds(entries):
         cells = [cell for half in (False, True) for cell in await _cells(client, entries, kind, half, many)]
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"Asked: {client.model}, about at most {many} claims of each kind and half."])
+        print(f"| {kind} | {' | '.join(cells)} |", flush=True)
 
 
 async def _cells(client: Client, entries: list[Labelled], kind: str, half: bool, many: int) -> list[str]:
