@@ -48,6 +48,7 @@ def test_a_service_says_what_its_func_yaml_says(folder: Path) -> None:
     assert {name: scale[f"autoscaling.knative.dev/{key}"] for name, key in (("min", "min-scale"), ("max", "max-scale"))} == {
         name: str(options["scale"][name]) for name in ("min", "max")
     }
+    assert "autoscaling.knative.dev/initial-scale" not in scale, "a revision that was never started gets no traffic"
     assert scale["autoscaling.knative.dev/metric"] == options["scale"]["metric"]
     assert float(scale["autoscaling.knative.dev/target"]) == options["scale"]["target"]
     assert spec["serviceAccountName"] == given["deploy"]["serviceAccountName"] == given["name"]

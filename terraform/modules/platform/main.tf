@@ -73,7 +73,7 @@ resource "kubectl_manifest" "serving" {
       config = {
         network    = { "ingress-class" = "kourier.ingress.networking.knative.dev" }
         domain     = { (var.domain) = "" }
-        autoscaler = { "allow-zero-initial-scale" = "true", "enable-scale-to-zero" = "true" }
+        autoscaler = { "enable-scale-to-zero" = "true" }
         features   = { "kubernetes.podspec-volumes-emptydir" = "enabled" }
       }
     }
