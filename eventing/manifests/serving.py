@@ -17,7 +17,7 @@ SPARE_S = 5  # what Serving grants beyond a function's own time limit, so that t
 LONGEST_S = 600  # Serving's own limit of a time-out
 DEFAULT_LIMIT_S = 60.0
 # Serving takes these on a revision alone, and func.yaml has no word for them; they are the cluster's settings too.
-# A new revision starts one pod before it gets traffic: with an initial scale of zero one whose image cannot run gets all of it.
+# No initial scale of zero: a revision whose image cannot run would be ready at once, and get all traffic.
 SCALING = {
     "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "60s",
     "autoscaling.knative.dev/target-burst-capacity": "-1",
