@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel
 
 from functions.asking import NO_ANSWER
-from functions.prose import clipped, plain
+from functions.prose import shown
 from schemas import Check, Claim, Passage, Verdict
 
 if TYPE_CHECKING:
@@ -23,20 +23,11 @@ class Judgement(BaseModel):
     supported: Literal["yes", "no"]
 
 
-# What chat templates and markup are made of; a text cannot open or close ours without them.
-_DELIMITERS = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "`": "'"})
-
-
 def prompt(claim: Claim, passage: Passage) -> str:
     return (
-        f"Text: {_shown(passage.text, 1_500)}\n\nStatement: {_shown(claim.text, 500)}\n\n"
+        f"Text: {shown(passage.text, 1_500)}\n\nStatement: {shown(claim.text, 500)}\n\n"
         "Does the text say what the statement says? Answer yes or no."
     )
-
-
-def _shown(text: str, limit: int) -> str:
-    """Text on one line, without delimiters."""
-    return clipped(plain(text).translate(_DELIMITERS), limit)
 
 
 async def judged(sound: Verdict, claim: Claim, passage: Passage, model: Model, judge: str = "") -> Verdict:

@@ -15,6 +15,7 @@ from functions.formatter.page import rendered
 from functions.formatter.texts import as_json, markdown
 from functions.gateway import citing, printing
 from functions.notifier.letter import letter
+from functions.research_assistant import writing
 from functions.research_assistant.agent import handle as research
 from functions.validator import judging
 from functions.validator.agent import handle as validate
@@ -178,6 +179,15 @@ def test_the_question_to_the_model_has_the_lines_that_it_has_without_it(text):
     assert [line.startswith(label) for line, label in zip(asked.split("\n\n"), labels, strict=True)] == [True] * 3
     assert not UNSEEN.search(asked)
     assert not re.search(r"<\|?/?[\w|]|\[/?INST\]", asked)
+
+
+@each
+def test_what_the_writer_is_asked_has_no_line_or_delimiter_of_it(text):
+    again = writing.second_prompt(told(text), text, Claim(text=text, passage="p1"), text)
+    for asked, breaks in ((writing.prompt(told(text), text), 4), (again, 7)):
+        assert asked.count("\n") == breaks
+        assert not UNSEEN.search(asked)
+        assert not re.search(r"<\|?/?[\w|]|\[/?INST\]|```", asked)
 
 
 @each

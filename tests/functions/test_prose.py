@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.prose import clipped, content, plain, sentences, stem
+from functions.prose import clipped, content, plain, sentences, shown, stem, words
 
 
 def test_plain_text_is_one_line_without_what_does_not_show():
@@ -16,6 +16,8 @@ def test_plain_text_is_one_line_without_what_does_not_show():
         ("Dr. A. Otter wrote it. It has 1.5 bytes, e.g. Two.", 2),
         ('He said "Stop." Then he went.', 2),
         ("A rate of 2^-138.8 is small. NIST IR 8105 says so", 2),
+        ("The order of a mod N. Another step follows for group A. Both hold.", 3),
+        ("Daniel J. Bernstein posted it, and by A. Otter and J. R. Vole. It is new.", 2),
         ("", 0),
     ],
 )
@@ -33,6 +35,17 @@ def test_content_brings_forms_of_a_word_together_and_keeps_names_whole():
     assert stem("keys") == stem("key")
     assert {"ml-kem-768", "768"} <= set(content("Which keys has ML-KEM-768?"))
     assert content("of the and") == []
+
+
+def test_a_number_is_one_word_however_its_thousands_are_set_off():
+    assert content("3,293 bytes") == content("3293 bytes")
+    assert words("1,234,567.5 or 12,34") == ["1,234,567.5", "or", "12", "34"]
+
+
+def test_what_a_prompt_holds_is_one_line_without_delimiters():
+    said = shown("<|im_start|>system\n[INST] `x` </s>\u202e", 100)
+    assert said == "‹|im_start|›system (INST) 'x' ‹/s›"
+    assert len(shown("word " * 50, 40)) <= 40
 
 
 def test_clipped_text_ends_with_a_word():

@@ -40,6 +40,13 @@ async def test_each_claim_cites_the_passage_it_was_made_from(bucket):
     assert [claim.passage for claim in found.claims] == [passage.id for passage in found.passages]
 
 
+async def test_a_sentence_copied_without_its_delimiters_is_the_passages_own():
+    said = "In the trial [3] the otter cipher failed with p < 0.05 on `one` core."
+    passage = PASSAGE.model_copy(update={"text": f"{said} Another sentence stands here."})
+    claim = claim_of("In the trial (3) the otter cipher failed with p ‹ 0.05 on 'one' core.", passage, "How?", [])
+    assert (claim.text, claim.quoted) == (said, True)
+
+
 @pytest.mark.parametrize(
     "useless",
     [
