@@ -169,6 +169,8 @@ class _Run:
             raise _Over
         ctx = self._context(deadline)
         self.usage = ctx.llm.usage
+        if not self.adapter.agent.silent:
+            self.runtime.waker.begun(self.step)
         started = time.perf_counter()
         answered = await self._handled(data, ctx)
         seconds = time.perf_counter() - started
@@ -214,6 +216,7 @@ class _Run:
             remember=self._remember,
             done=self._done,
             web=self.runtime.web,
+            coming=self.runtime.waker.coming,
         )
 
     async def _done(self) -> Sequence[StepState]:
@@ -241,21 +244,19 @@ class _Run:
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
-                allowed = ", ".join(self.step.answers) or "nothing"
-                raise WrongAnswerError(
-                    f"agent {agent.name} answered {type(answer).__name__} ({places.of_function(agent.handler)}); "
-                    f"{self.step.name} may answer {allowed}"
-                )
+                raise self._wrong(type(answer).__name__)
         if answered is None and not agent.silent:
-            raise WrongAnswerError(
-                f"agent {agent.name} answered nothing ({places.of_function(agent.handler)}); "
-                f"{self.step.name} may answer {', '.join(self.step.answers)}"
-            )
+            raise self._wrong("nothing")
         if len(found) > (self.step.fan_out or 1):
             raise WrongAnswerError(
                 f"agent {agent.name} gave {len(found)} answers; {self.step.name} may give {self.step.fan_out or 1}"
             )
         return found
+
+    def _wrong(self, answer: str) -> WrongAnswerError:
+        agent, allowed = self.adapter.agent, ", ".join(self.step.answers) or "nothing"
+        at = places.of_function(agent.handler)
+        return WrongAnswerError(f"agent {agent.name} answered {answer} ({at}); {self.step.name} may answer {allowed}")
 
     async def _in_time(self, handling: Coroutine[Any, Any, Any]) -> Any:
         """What the handler answers. One that does not stop when it is told to is left behind."""

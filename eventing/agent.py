@@ -151,6 +151,12 @@ class Context:
     remember: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None = None
     done: Callable[[], Awaitable[Sequence[StepState]]] | None = None
     web: Fetcher | None = None
+    coming: Callable[[str], None] | None = None
+
+    def will_answer(self, contract: type[Contract]) -> None:
+        """Say which event is sure to be answered with, as soon as it is: whoever takes it can wake meanwhile."""
+        if self.coming:
+            self.coming(contract.event)
 
     async def steps(self) -> Sequence[StepState]:
         """Every step of the request that is done, with what it cost; complete for a step that joins all parts."""

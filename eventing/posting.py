@@ -1,4 +1,4 @@
-"""POST over HTTP/1.1 on the event loop, with connections kept open; loaded in a moment, as an agent that wakes needs it.
+"""POST and GET over HTTP/1.1 on the event loop, with connections kept open; loaded at once, as a waking agent needs it.
 
 Redirects, proxies, cookies and compression are not for here. A connection carries one exchange at a time.
 """
@@ -106,7 +106,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Poster:
-    """POSTs to paths below one base URL.
+    """Requests to paths below one base URL.
 
     Args:
         url: the base URL.
@@ -134,7 +134,17 @@ class Poster:
         """
         told = "".join(f"{name}: {value.translate(_FORBIDDEN)}\r\n" for name, value in headers.items())
         head = f"POST {self._path}/{path}{self._head}{told}Content-Length: {len(body)}\r\n\r\n"
-        request = head.encode("latin-1", "replace") + body
+        return await self._answered(head.encode("latin-1", "replace") + body, limit_s)
+
+    async def get(self, path: str, limit_s: float | None) -> Reply:
+        """What is answered to one GET, over a connection of its own.
+
+        Raises:
+            ExchangeError: when there is no answer in time.
+        """
+        return await self._answered(f"GET {self._path}/{path}{self._head}Connection: close\r\n\r\n".encode(), limit_s)
+
+    async def _answered(self, request: bytes, limit_s: float | None) -> Reply:
         try:
             async with asyncio.timeout(limit_s):
                 while (kept := self._kept()) is not None:

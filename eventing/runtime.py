@@ -18,6 +18,7 @@ from eventing.publishing import Publisher
 from eventing.state import Journal
 from eventing.step import Steps
 from eventing.store import Store
+from eventing.waking import SERVICES, Waker
 from eventing.web import FetchError, Web, origin
 
 
@@ -61,6 +62,10 @@ class Runtime:
 
             return Crashes(Path(order)).steps(steps)
         return steps
+
+    @cached_property
+    def waker(self) -> Waker:
+        return Waker(self.workflow, self.environ.get("TORPOR_FUNCTIONS", SERVICES))
 
     @cached_property
     def journal(self) -> Journal:

@@ -82,6 +82,7 @@ class Workflow(_Section):
     deadline: Duration = timedelta(minutes=30)
     budget_tokens: int = Field(60_000, ge=1)
     partitions: int = Field(6, ge=1, le=1000)
+    prewake: bool = False  # whether an agent at work wakes those that are needed next
     delivery: Delivery = Delivery()
     steps: tuple[Step, ...] = Field(min_length=1)
     tracker: Tracker | None = Tracker()
@@ -106,6 +107,10 @@ class Workflow(_Section):
     def step_for(self, agent: str, event: str) -> Step | None:
         """The step by which an agent takes an event."""
         return next((s for s in self.steps if s.agent == agent and event in s.takes), None)
+
+    def takers(self, event: str) -> tuple[Step, ...]:
+        """The steps that take an event."""
+        return tuple(step for step in self.steps if event in step.takes)
 
 
 class _Every(frozenset[str]):

@@ -19,6 +19,7 @@ def of_platform(config: Config) -> dict[str, str]:
     """What every function is told of the platform it runs on."""
     told = {
         "TORPOR_INGRESS": f"http://127.0.0.1:{config.ports.platform}/{config.namespace}",
+        "TORPOR_FUNCTIONS": f"http://127.0.0.1:{config.ports.platform}/functions/{{name}}",
         "TORPOR_STORE": config.store_url or config.bucket.resolve().as_uri(),
         "TORPOR_MODEL_URL": f"http://127.0.0.1:{config.ports.scheduler}/v1",
         "TORPOR_MODEL_KEY": "",  # the servers' keys are the scheduler's alone

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from eventing import kafka
-from eventing.local import environment, ingress, instance
+from eventing.local import environment, ingress, instance, touching
 from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
@@ -102,6 +102,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     stack.push_async_callback(dispatcher.stop, 0.0)
     app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
     app.add_routes(Status(config.bootstrap, parts.functions, dispatcher, parts.tally).routes())
+    app.add_routes(touching.routes(parts.functions))
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
     stack.push_async_callback(parts.functions.close)

@@ -11,15 +11,8 @@ from eventing.workflow import Workflow
 PART_OF = {"app.kubernetes.io/part-of": "torpor"}
 _SERVED = "serving.knative.dev/service"  # Serving's label on the pods of a Service
 _NAME = "kubernetes.io/metadata.name"
-CALLERS = (
-    "knative-serving",
-    "knative-eventing",
-    "kourier-system",
-    "istio-system",
-    "contour-external",
-    "contour-internal",
-    "monitoring",
-)
+INGRESSES = ("knative-serving", "kourier-system", "istio-system", "contour-external", "contour-internal")
+CALLERS = (*INGRESSES, "knative-eventing", "monitoring")
 STORE, MAIL, WEB = "torpor.dev/store", "torpor.dev/mail", "torpor.dev/web"
 PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"]
 
@@ -65,6 +58,16 @@ def reaching() -> Resource:
         _rule(_labelled(STORE)),
     ]
     return {**_policy("functions-out"), "spec": {"podSelector": _functions(), "policyTypes": ["Egress"], "egress": rules}}
+
+
+def waking() -> Resource:
+    """The functions reach Services through the ingress, so that one at work can wake the next."""
+    expression = {"key": _NAME, "operator": "In", "values": list(INGRESSES)}
+    rules = [_rule({"namespaceSelector": {"matchExpressions": [expression]}})]
+    return {
+        **_policy("functions-wake"),
+        "spec": {"podSelector": _functions(), "policyTypes": ["Egress"], "egress": rules},
+    }
 
 
 def mailing(function: str) -> Resource:

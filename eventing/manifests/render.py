@@ -67,9 +67,10 @@ def _namespace(functions: Sequence[Path]) -> list[resources.Resource]:
 
 def _policies(workflow: Workflow, functions: Sequence[Path]) -> list[resources.Resource]:
     names = {folder.name for folder in functions}
+    waking = [policies.waking()] if workflow.prewake else []
     mailing = [policies.mailing(MAILING)] if MAILING in names else []
     events = [policies.events(workflow, event, who) for event, who in _publishers(workflow).items()]
-    return [policies.closed(), policies.reachable(), policies.reaching(), *mailing, policies.browsing(), *events]
+    return [policies.closed(), policies.reachable(), policies.reaching(), *waking, *mailing, policies.browsing(), *events]
 
 
 def _publishers(workflow: Workflow) -> dict[str, list[str]]:

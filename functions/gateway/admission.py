@@ -109,6 +109,7 @@ async def publish(query: Contract, kept: dict[str, str], runtime: Runtime, desk:
         if _content(stored) != _content(event):
             raise RequestTakenError(f"request_id {query.request_id} belongs to a request with another content: use a new id")
         event = stored
+    runtime.waker.coming(event.type)
     await runtime.publisher.publish(event)
     return query.request_id
 

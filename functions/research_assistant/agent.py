@@ -19,7 +19,10 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
     """Claims with their passages, or why there are none."""
     if isinstance(event, ValidationFailed):
         reason = hindrance(event, ctx)
-        return abandoned(event, reason) if reason else await revised(event, ctx)
+        if reason:
+            return abandoned(event, reason)
+        ctx.will_answer(SummaryReady)
+        return await revised(event, ctx)
     part = {**event.model_dump(include={"request_id", "topic", "part", "of", "question", "metadata"}), "revision": 0}
     collection, web = event.metadata.sources or ctx.settings.get("sources"), _switched_on(ctx)
     if not collection and not web:
@@ -31,6 +34,8 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         shelf = await asyncio.to_thread(shelf.joined, *more)
     part["collection"] = _searched(collection or "web", shelf)
     passages = shelf.best(event.question, event.topic, PASSAGES)
+    if passages:
+        ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted
     written = await claims(passages, event.question, ctx.llm)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"

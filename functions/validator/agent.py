@@ -17,14 +17,16 @@ async def handle(summary: SummaryReady, ctx: Context) -> ValidationPassed | Vali
     """The part with a verdict on each of its claims."""
     passages = {passage.id: passage for passage in summary.passages}
     judge = ctx.settings.get("judge", "").strip()
+    coded = [checks.verdict(number, claim, passages) for number, claim in enumerate(summary.claims)]
+    if any(found.verdict != "supported" for found in coded):
+        ctx.will_answer(ValidationFailed)
 
-    async def verdict(number: int, claim: Claim) -> Verdict:
-        found = checks.verdict(number, claim, passages)
+    async def verdict(found: Verdict, claim: Claim) -> Verdict:
         if found.verdict != "supported" or claim.quoted:
             return found
         return await judged(found, claim, passages[claim.passage], ctx.llm, judge)
 
-    verdicts = await asyncio.gather(*(verdict(number, claim) for number, claim in enumerate(summary.claims)))
+    verdicts = await asyncio.gather(*map(verdict, coded, summary.claims))
     supported = bool(verdicts) and all(found.verdict == "supported" for found in verdicts)
     same = {name: getattr(summary, name) for name in type(summary).model_fields}
     checked_by = ctx.llm.name if any(found.by == "model" for found in verdicts) else ""

@@ -1,0 +1,42 @@
+"""Waking ahead on a whole platform: who will be needed is awake by then, and nobody else wakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.local.running import HTTP, ROOT, Running, until
+
+RESEARCH = ROOT / "eventing/workflows/research.yaml"
+
+
+@pytest.fixture
+def platform(tmp_path: Path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "functions").symlink_to(ROOT / "functions")
+    (project / "research.yaml").write_text(RESEARCH.read_text() + "\nprewake: true\n")
+    running = Running(tmp_path / "state", {"TORPOR_PROJECT": str(project), "TORPOR_IDLE_S": "60"})
+    running.up()
+    yield running
+    running.down()
+
+
+def woken(running: Running) -> dict[str, int]:
+    found = HTTP.request("GET", f"http://127.0.0.1:{running.ports.platform}/platform/ps").json()["functions"]
+    return {name: row["wakes"] for name, row in found.items() if row["wakes"]}
+
+
+def test_a_request_that_ends_early_wakes_only_who_has_something_to_do(platform: Running) -> None:
+    """Without a collection there is nothing to validate: the part is abandoned, and the validator sleeps on."""
+    request = platform.ask("sleep")
+    assert platform.ended(request)["status"] != "running"
+    needed = {"gateway", "planner", "research-assistant", "aggregator", "formatter", "notifier", "tracker"}
+    until(lambda: set(woken(platform)) >= needed, "all have something to do", 30)
+    assert set(woken(platform)) == needed
+    touched = HTTP.request("GET", f"http://127.0.0.1:{platform.ports.platform}/functions/validator/health/readiness")
+    assert (touched.status, touched.data) == (200, b"ok\n")
+    assert "validator" in woken(platform)
+    unknown = HTTP.request("GET", f"http://127.0.0.1:{platform.ports.platform}/functions/nobody/health/readiness")
+    assert unknown.status == 404
