@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from eventing import Context, agent, workflow
+from eventing import Context, agent, manifests, workflow
 from eventing.adapter import Adapter
 from eventing.errors import ConfigurationError
 from eventing.runtime import Runtime
@@ -176,3 +177,9 @@ async def test_one_touch_does_for_the_parts_that_are_at_work_side_by_side():
 def test_where_agents_are_must_be_a_url_with_a_place_for_the_name(url: str):
     with pytest.raises(ConfigurationError, match=r"TORPOR_FUNCTIONS must be a URL with \{name\} in it"):
         Waker(PREWAKING, url)
+
+
+def test_functions_reach_each_other_on_a_cluster_only_where_they_wake_each_other():
+    folders = sorted(file.parent for file in (Path(__file__).parents[2] / "functions").glob("*/func.yaml"))
+    for of, there in ((RESEARCH, False), (PREWAKING, True)):
+        assert ("name: functions-wake" in manifests.files(of, functions=folders)["policies.yaml"]) is there
