@@ -58,8 +58,9 @@ class Platform:
         """A project of these agents and a workflow that differs in the one setting."""
         project = self.state / "project"
         if not project.exists():
-            project.mkdir()
-            (project / "functions").symlink_to(ROOT / "functions")
+            (project / "functions").mkdir(parents=True)
+            for agent in ROOT.glob("functions/*/func.yaml"):
+                (project / "functions" / agent.parent.name).symlink_to(agent.parent)
             said = (FOLDER / "research.yaml").read_text()
             (project / "research.yaml").write_text(f"{said}\nprewake: {str(self.prewake).lower()}\n")
         return project

@@ -14,8 +14,9 @@ RESEARCH = ROOT / "eventing/workflows/research.yaml"
 @pytest.fixture
 def platform(tmp_path: Path):
     project = tmp_path / "project"
-    project.mkdir()
-    (project / "functions").symlink_to(ROOT / "functions")
+    (project / "functions").mkdir(parents=True)
+    for agent in ROOT.glob("functions/*/func.yaml"):
+        (project / "functions" / agent.parent.name).symlink_to(agent.parent)
     (project / "research.yaml").write_text(RESEARCH.read_text() + "\nprewake: true\n")
     running = Running(tmp_path / "state", {"TORPOR_PROJECT": str(project), "TORPOR_IDLE_S": "60"})
     running.up()
