@@ -51,7 +51,8 @@ class Mails:
     letters: list[EmailMessage] = field(default_factory=list)
     down: bool = False
 
-    def deliver(self, message: EmailMessage) -> None:
+    def deliver(self, message: EmailMessage, check: Callable[[], None]) -> None:
+        check()
         if self.down:
             raise MailRefusedError("no such mailbox")
         self.letters.append(message)
