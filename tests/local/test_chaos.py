@@ -132,7 +132,7 @@ def test_where_no_platform_runs_there_is_none_to_strike(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("requests: 500\nrate: 1\nfaults:\n  - {kind: latency, after: 1, lasts: 600, delay: 1}\n")
