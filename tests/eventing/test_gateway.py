@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 import json
 import re
 from datetime import datetime, timedelta
@@ -287,11 +288,25 @@ async def test_the_policy_beside_the_page_is_the_one_within_it(world):
     assert "sha256-" in within[1] and "unsafe" not in within[1]
 
 
+async def test_a_report_is_printed_cited_and_served_with_its_record(world):
+    complete = await handle(full(REQUEST), context(FakeModel([]), bucket=world.store))
+    endings = ("pdf", "bib", "csl.json", "evidence.json")
+    printed, bibtex, csl, record = (world.client.get(f"/report/{REQUEST}.{ending}") for ending in endings)
+    assert printed.headers["content-type"] == "application/pdf" and printed.content.startswith(b"%PDF-")
+    assert printed.content == world.client.get(f"/report/{REQUEST}.pdf").content
+    assert bibtex.headers["content-type"].startswith("application/x-bibtex") and bibtex.text.count("@misc{") == 2
+    assert [item["title"] for item in csl.json()] == ["Hybrid key exchange", "A PDF of many pages"]
+    assert hashlib.sha256(record.content).hexdigest() == complete.evidence
+    assert {answer.headers["x-content-type-options"] for answer in (printed, bibtex, csl, record)} == {"nosniff"}
+
+
 async def test_a_report_is_served_in_three_forms(world):
     await handle(full(REQUEST), context(FakeModel([]), bucket=world.store))
     text, data = (world.client.get(f"/report/{REQUEST}.{form}") for form in ("md", "json"))
     assert text.headers["content-type"] == "text/markdown; charset=utf-8" and text.text.startswith("# Hybrid key exchange")
     assert data.headers["content-type"] == "application/json" and data.json()["request_id"] == str(REQUEST)
     assert {a.headers["x-content-type-options"] for a in (text, data)} == {"nosniff"}
+    for missing in (f"/report/{uuid4()}.pdf", f"/report/{uuid4()}.bib", f"/report/{REQUEST}.evidence"):
+        assert world.client.get(missing).status_code == 404
     for missing in (f"/report/{uuid4()}.md", f"/report/{uuid4()}.json", f"/report/{REQUEST}.exe", f"/report/{REQUEST}xmd"):
         assert world.client.get(missing).status_code == 404

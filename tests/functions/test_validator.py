@@ -81,6 +81,16 @@ async def test_both_must_agree():
     assert isinstance(doubted, ValidationFailed)
 
 
+async def test_another_model_judges_where_one_is_set_and_cannot_overrule_code():
+    model = FakeModel(lambda asked: {"supported": "yes"}, name="small-writer")
+    told = summary(TRUE, "The otter cipher has a key of 9 bytes.")
+    found = await handle(told, context(model, settings={"judge": "large-judge"}))
+    assert [call.model for call in model.calls] == ["large-judge"]
+    assert (found.written_by, found.checked_by) == ("small-writer", "large-judge")
+    assert [verdict.verdict for verdict in found.verdicts] == ["supported", "not_in_passage"]
+    assert len(found.checked_with) == 16
+
+
 async def test_what_code_refuses_and_what_is_quoted_costs_nothing():
     model = FakeModel([])
     quoted = Claim(text="Ada Otter published it on 5 July 2022.", passage="p1", quoted=True)

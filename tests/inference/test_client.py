@@ -46,6 +46,14 @@ async def test_every_call_carries_its_key_and_what_the_step_came_with(server: Fa
     assert [call.schema for call in server.calls] == [None, "Names", "Names"]
 
 
+async def test_a_call_may_name_another_model(server: FakeServer, llm: StepModel) -> None:
+    server.script += [Scripted()]
+    with pytest.raises(ModelRefusedError, match="`judge` does not exist"):
+        await llm.answer(Names, "first", model="judge")
+    await llm.text("second")
+    assert llm.name == "fake-model"
+
+
 async def test_calls_at_once_get_the_same_keys_in_every_run(server: FakeServer) -> None:
     for _ in range(2):
         llm = step_of(Client(server.url))
