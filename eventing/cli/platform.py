@@ -189,7 +189,7 @@ def status(config: Config) -> dict[str, Any]:
         NotRunningError: when it does not run.
     """
     content = json.loads(gateway.call("GET", f"http://127.0.0.1:{config.ports.platform}/platform/ps", time_limit_s=15.0))
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or "deliveries" not in content:
         raise NotRunningError(f"port {config.ports.platform} is not the platform's")
     return content
 

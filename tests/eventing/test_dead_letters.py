@@ -83,7 +83,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(main, "_desk", lambda: whole.desk)
     client = TestClient(Starlette(routes=[Route("/{path:path}", main.function, methods=["GET", "POST"])]))
 
-    def call(method: str, url: str, *_: Any) -> bytes:
+    def call(method: str, url: str, *_: Any, **__: Any) -> bytes:
         answer = client.request(method, url)
         if answer.status_code >= 400:
             raise CommandError(f"{url} answered {answer.status_code}: {gateway.problem(answer.content)}")
