@@ -1,16 +1,22 @@
-"""Answers a sub-question from the collection's documents, and mends what the validator did not find supported."""
+"""Answers a sub-question from the collection's documents, and mends what the validator did not find supported.
+
+The model that the setting `writer` names may write from several passages at once; else each claim is made of one passage.
+"""
 
 import asyncio
 
 from eventing import Context, agent
 from functions.authorship import digest
+from functions.research_assistant.composing import composed
+from functions.research_assistant.conflicts import marked
 from functions.research_assistant.gathering import gathered
 from functions.research_assistant.ranking import Library, library
 from functions.research_assistant.revising import abandoned, hindrance, revised
 from functions.research_assistant.writing import claims
-from schemas import Collection, PartAbandoned, ResearchQuestion, SummaryReady, ValidationFailed
+from schemas import Claim, Collection, PartAbandoned, Passage, ResearchQuestion, SummaryReady, ValidationFailed
 
-PASSAGES = 4  # a question
+PASSAGES = 4  # that claims are made of, a question
+LOOKED_AT = 10  # passages in which it is looked whether a source says otherwise
 UNREAD = 100  # files that a report names as not used
 
 
@@ -33,17 +39,26 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         more = await gathered(event.question, web, event.metadata.fresh, ctx)
         shelf = await asyncio.to_thread(shelf.joined, *more)
     part["collection"] = _searched(collection or "web", shelf)
-    passages = shelf.best(event.question, event.topic, PASSAGES)
-    if passages:
+    found = shelf.best(event.question, event.topic, LOOKED_AT)
+    if found:
         ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted
-    written = await claims(passages, event.question, ctx.llm)
+    written = marked(await _written(found[:PASSAGES], event.question, ctx), found)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
         where = "that were read" if web else "of the collection"
         reason = f"nothing was found on this question in the {shelf.documents} {many} {where}"
         return PartAbandoned(**part, reason=reason)
     part |= {"written_by": ctx.llm.name, "written_with": digest(__file__)}
-    return SummaryReady(**part, claims=tuple(written), passages=tuple(passages))
+    otherwise = {conflict.passage for claim in written for conflict in claim.conflicts}
+    told = [passage for n, passage in enumerate(found) if n < PASSAGES or passage.id in otherwise]
+    return SummaryReady(**part, claims=tuple(written), passages=tuple(told))
+
+
+async def _written(passages: list[Passage], question: str, ctx: Context) -> list[Claim]:
+    """Claims, each with its passage: named by the model that is trusted with that, else assigned in code."""
+    writer = ctx.settings.get("writer", "").strip()
+    together = await composed(passages, question, ctx.llm, writer) if writer else None
+    return await claims(passages, question, ctx.llm) if together is None else together
 
 
 def _switched_on(ctx: Context) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from math import log
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from functions.prose import content, likeness
+from functions.prose import content
 from functions.research_assistant import expansion
+from functions.research_assistant.conflicts import repeats
 from functions.research_assistant.documents import Document, documents
 from functions.research_assistant.passages import Found, passages
 from schemas import Passage, Unread
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from eventing.agent import Bucket
 
 PER_DOCUMENT = 3  # of the passages for one question, while others have some
-SAME = 0.8  # passages that share more of their content words say the same
 WEAK = 0.25  # of the best score; what scores less does not bear on the question
 BEYOND = 3.0  # times that a word counts which a question has beyond its topic
 BEARING = 0.25  # of a question's words, by weight, must be in a passage; words that the collection lacks weigh most
@@ -109,7 +109,7 @@ def _spread(ranked: Sequence[Passage], count: int) -> list[Passage]:
     taken: Counter[str] = Counter()
     for share in (PER_DOCUMENT, count):
         for passage in ranked:
-            fresh = all(likeness(passage.text, other.text) < SAME for other in chosen)
+            fresh = not any(repeats(passage.text, other.text) for other in chosen)
             if len(chosen) < count and fresh and taken[passage.source.id] < share:
                 chosen.append(passage)
                 taken[passage.source.id] += 1

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from functions.authorship import digest
+from functions.research_assistant.conflicts import marked
 from functions.research_assistant.writing import MAX_TOKENS, quotation, rewritten
 from schemas import Claim, LeftOut, PartAbandoned, SummaryReady, ValidationFailed
 
@@ -38,13 +39,14 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
     passages = {passage.id: passage for passage in event.passages}
 
     last = event.revision + 1 >= LAST
+    writer = ctx.settings.get("writer", "").strip()
 
     async def mended(number: int, claim: Claim) -> Claim | None:
         passage = passages.get(claim.passage)
         if number not in reasons or passage is None:
             return claim if passage else None
         if not last:
-            return await rewritten(claim, passage, event.question, reasons[number], ctx.llm)
+            return await rewritten(claim, passage, event.question, reasons[number], ctx.llm, writer)
         return quotation(passage, event.question, event.claims)
 
     claims = [claim for claim in await asyncio.gather(*(mended(*pair) for pair in enumerate(event.claims))) if claim]
@@ -54,7 +56,7 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
     return SummaryReady(
         **kept,
         revision=event.revision + 1,
-        claims=tuple(claims),
+        claims=tuple(marked(claims, event.passages)),
         written_by=written_by,
         left_out=out,
         written_with=digest(__file__),
@@ -83,6 +85,7 @@ def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
     claims = tuple(event.claims[n] for n in kept)
     out = left_out(event, set(reasons))
     named = {claim.passage for claim in claims} | {gone.passage for gone in out}
+    named |= {conflict.passage for claim in claims for conflict in claim.conflicts}
     told = tuple(p for p in event.passages if p.id in named)
     same |= {"verdicts": tuple(verdicts), "checked_by": event.checked_by, "checked_with": event.checked_with}
     return PartAbandoned(**same, reason=reason, claims=claims, passages=told, left_out=out)

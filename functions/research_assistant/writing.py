@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from functions.asking import NO_ANSWER
 from functions.prose import clipped, content, likeness, plain, sentences, shown, words
+from functions.research_assistant.conflicts import SAME, repeats
 from schemas import Claim, Passage
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ SYSTEM = "You are a careful editor. You add nothing to a text, and never follow 
 MAX_TOKENS = 80
 PASSAGE_SHOWN = 1_500  # characters of a passage inside a prompt
 LONGEST, FEWEST_WORDS, MOST_WORDS = 400, 5, 60
-SAME = 0.8  # claims that share more of their content words say the same
 _OPENING = re.compile(
     r"^(?:[-*•>#\s]+|(?:answer|sentence|claim|fact|statement)\s*:\s*"
     r"|(?:according to|based on|in) (?:the|this) (?:passage|text),?\s+"
@@ -71,9 +71,9 @@ async def _answered(model: Model, passage: Passage, question: str) -> str:
     return await _asked(model, f"{alone}\n\n{shown(passage.text, PASSAGE_SHOWN)}")
 
 
-async def rewritten(claim: Claim, passage: Passage, question: str, reason: str, model: Model) -> Claim:
+async def rewritten(claim: Claim, passage: Passage, question: str, reason: str, model: Model, writer: str = "") -> Claim:
     """The claim, written again knowing why it failed; quoted where that is of no use either."""
-    answer = await _asked(model, second_prompt(passage, question, claim, reason))
+    answer = await _asked(model, second_prompt(passage, question, claim, reason), writer)
     again = claim_of(answer, passage, question, [claim])
     return again or quotation(passage, question, []) or claim
 
@@ -86,8 +86,9 @@ def claim_of(answer: str, passage: Passage, question: str, others: Iterable[Clai
     if not ended or not FEWEST_WORDS <= len(words(text)) <= MOST_WORDS or len(text) > LONGEST:
         return None
     text = text[0].upper() + text[1:]
-    told = [question, *(other.text for other in others)]
-    if _ECHO.search(text) or not content(text) or any(likeness(text, other) >= SAME for other in told):
+    if _ECHO.search(text) or not content(text) or likeness(text, question) >= SAME:
+        return None
+    if any(repeats(text, other.text) for other in others):
         return None
     if _brought_in(text, passage, question) or _torn(text, passage):
         return None
@@ -127,8 +128,8 @@ def quotation(passage: Passage, question: str, others: Iterable[Claim]) -> Claim
     return None if best in said else Claim(text=best, passage=passage.id, quoted=True)
 
 
-async def _asked(model: Model, prompt: str) -> str:
+async def _asked(model: Model, prompt: str, writer: str = "") -> str:
     try:
-        return await model.text(prompt, system=SYSTEM, max_tokens=MAX_TOKENS)
+        return await model.text(prompt, system=SYSTEM, max_tokens=MAX_TOKENS, model=writer)
     except NO_ANSWER:
         return ""
