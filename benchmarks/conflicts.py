@@ -2,8 +2,8 @@
 
     python -m benchmarks.conflicts
 
-Every two sentences of a collection are compared (all of them are true, so none conflict), and every sentence that has a figure with
-the same sentence in which one figure has another digit. Needs neither platform nor model.
+Every two sentences of a collection are compared (all of them are true, so none conflict), and every sentence that has a
+figure with the same sentence in which one figure has another digit. Needs neither platform nor model.
 """
 
 from __future__ import annotations
