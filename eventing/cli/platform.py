@@ -20,10 +20,12 @@ from eventing.cli import documents, gateway
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError, NotRunningError
 from eventing.cli.stamping import unstamped
+from eventing.errors import StoreError
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
 STOP_S = 60.0  # that a platform has to stop
+STORE_S = 30.0  # that a store may be away while a platform starts
 _COUNTED = 100  # dead letters, until there are "more"
 _LAST: dict[str, tuple[str, float]] = {}
 
@@ -104,7 +106,15 @@ def _with_documents(config: Config, sources: Path | None) -> Config:
     folder = sources or config.project / "examples" / "post-quantum"
     if sources is None and not folder.is_dir():
         return config
-    return replace(config, settings={**config.settings, "sources": put_documents(config, folder)})
+    until = time.monotonic() + STORE_S
+    while True:
+        try:
+            return replace(config, settings={**config.settings, "sources": put_documents(config, folder)})
+        except StoreError as error:  # a platform that comes back must not end what runs since a store is away for a moment
+            if time.monotonic() > until:
+                raise
+            progress("store", f"does not take the documents, and is asked again: {str(error)[:200]}", None)
+            time.sleep(1.0)
 
 
 async def _serve(config: Config) -> None:
