@@ -42,9 +42,9 @@ class Story:
         return plain(self.state.get("reason") or "no reason was given")
 
 
-def post(url: str, topic: str, depth: int, email: str | None, sources: str | None) -> str:
+def post(url: str, topic: str, depth: int, email: str | None, sources: str | None, fresh: bool = False) -> str:
     """Post a request to the gateway; its request id."""
-    metadata = {name: value for name, value in (("email", email), ("sources", sources)) if value}
+    metadata = {name: value for name, value in (("email", email), ("sources", sources), ("fresh", fresh)) if value}
     answer = gateway.call("POST", f"{url}/requests", opening.body(url, topic, depth, metadata))
     import json
 

@@ -113,10 +113,13 @@ def ps(as_json: bool) -> None:
 @click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5), help="How many sub-questions.")
 @click.option("--to", "email", help="Address that the report's link is mailed to.")
 @click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents: Markdown, text, HTML, PDF.")
+@click.option("--fresh", is_flag=True, help="Ask the web anew: use nothing found for earlier requests, keep nothing.")
 @click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the end last.")
 @click.option("--tokens", is_flag=True, help="With --json: what the models say, too, as they say it.")
-def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s: float, as_json: bool, tokens: bool) -> None:
+def ask(
+    topic: str, depth: int, email: str | None, sources: Path | None, fresh: bool, wait_s: float, as_json: bool, tokens: bool
+) -> None:
     """Ask for a report on TOPIC and watch it being made."""
     from eventing.cli import platform, watching
 
@@ -127,7 +130,7 @@ def ask(topic: str, depth: int, email: str | None, sources: Path | None, wait_s:
     collection = None
     if sources is not None:
         collection = platform.put_documents(chosen, sources, quiet=as_json)
-    request_id = asking.post(url, topic, depth, email, collection)
+    request_id = asking.post(url, topic, depth, email, collection, fresh)
     if not as_json:
         asking.say(f"request {request_id}")
     look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)["functions"]

@@ -10,7 +10,7 @@ from eventing.cli.errors import CommandError
 from eventing.harmless import printable
 
 
-def body(url: str, text: str, depth: int, metadata: dict[str, str]) -> dict[str, Any]:
+def body(url: str, text: str, depth: int, metadata: dict[str, Any]) -> dict[str, Any]:
     """The request; depth and metadata are sent where the workflow knows them.
 
     Raises:

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from eventing.cli import asking, gateway
 from eventing.envelope import Event, to_json, to_request
 from eventing.errors import StoreError
 from eventing.runtime import Runtime
@@ -26,6 +27,7 @@ from functions.gateway import main
 from inference.errors import InferenceError, ModelRefusedError, ModelUnavailableError
 from inference.testing import FakeModel, FakeServer
 from inference.transport import refusal
+from schemas import ResearchQuery
 from tests.browser.results import full
 from tests.inference.scheduler.conftest import pools_of, scheduler, server_of
 
@@ -60,6 +62,18 @@ def test_a_request_is_accepted_and_published_with_what_its_steps_need(world):
     assert json.loads(event.data)["depth"] == 3
     state = world.client.get(f"/research/{request_id}").json()
     assert (state["status"], state["topic"]) == ("running", "sleep")
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_torpor_ask_is_told_comes_with_the_request(world, monkeypatch, fresh):
+    def call(method, url, body=None):
+        return world.client.request(method, url, json=body).raise_for_status().content
+
+    monkeypatch.setattr(gateway, "call", call)
+    asking.post("", "sleep", 1, "a@b.c", "zoo", fresh)
+    (event,) = world.broker.events
+    metadata = ResearchQuery.model_validate_json(event.data).metadata
+    assert (metadata.fresh, metadata.email, metadata.sources) == (fresh, "a@b.c", "zoo")
 
 
 def test_curl_without_a_content_type_is_understood(world):

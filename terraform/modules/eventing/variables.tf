@@ -67,12 +67,12 @@ variable "environment" {
 }
 
 variable "settings" {
-  description = "The ConfigMap `settings` that agents read: `public-url` (where people reach the gateway), `sources` (a collection of documents, or \"\")."
+  description = "The ConfigMap `settings` that agents read: `public-url` (where people reach the gateway), `sources` (a collection of documents, or \"\"), `web` (sources of the web with commas between them, or \"\") and `web-contact` (the address that they are told)."
   type        = map(string)
 
   validation {
-    condition     = length(setsubtract(["public-url", "sources"], keys(var.settings))) == 0
-    error_message = "settings must hold public-url and sources; without one of them an agent's pod does not start."
+    condition     = length(setsubtract(["public-url", "sources", "web", "web-contact"], keys(var.settings))) == 0
+    error_message = "settings must hold public-url, sources, web and web-contact; without one of them an agent's pod does not start."
   }
 }
 

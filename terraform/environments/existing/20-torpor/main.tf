@@ -76,8 +76,10 @@ module "eventing" {
     authority         = module.broker.credentials.authority
   }
   settings = {
-    "public-url" = local.gateway_url
-    sources      = var.sources
+    "public-url"  = local.gateway_url
+    sources       = var.sources
+    web           = join(",", var.web.sources)
+    "web-contact" = var.web.contact
   }
   environment = {
     TORPOR_STORE     = nonsensitive(var.store.url)

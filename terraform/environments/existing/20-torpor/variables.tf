@@ -135,6 +135,25 @@ variable "sources" {
   }
 }
 
+variable "web" {
+  description = "Sources of the web that the research assistant asks (docs/sources.md), and the address that their hosts are told; none by default."
+  type = object({
+    sources = optional(list(string), [])
+    contact = optional(string, "")
+  })
+  default = {}
+
+  validation {
+    condition     = length(setsubtract(var.web.sources, ["wikipedia", "arxiv", "openalex", "searxng", "pages"])) == 0
+    error_message = "web.sources must hold none but wikipedia, arxiv, openalex, searxng and pages."
+  }
+
+  validation {
+    condition     = length(var.web.sources) == 0 || can(regex("^[^@ ]+@[^@ ]+$", var.web.contact))
+    error_message = "web.contact must be an e-mail address where web.sources names any: without it no host is asked."
+  }
+}
+
 variable "pools" {
   description = "File of the scheduler's pools (docs/models.md); null: one vLLM on a GPU of this cluster."
   type        = string
