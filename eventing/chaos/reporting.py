@@ -11,7 +11,8 @@ from eventing.chaos.observing import Observations, Struck
 from eventing.chaos.verdict import Recovery, Verdict, middle
 
 _SHOWN = 5  # of what broke one promise
-_WIDTH, _HEIGHT, _LEFT, _TOP = 960, 300, 56, 28
+_WIDTH, _HEIGHT, _LEFT, _TOP = 960, 300, 108, 28
+_STEPS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800)  # between two marks of the time
 
 
 def lines(verdict: Verdict, run: Observations) -> Iterator[str]:
@@ -107,10 +108,11 @@ def picture(run: Observations) -> str:
         return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
 
     marks = [_mark(one, x(one.at), _HEIGHT + 16 * kinds.index(one.kind)) for one in run.struck]
-    named = [f'<text x="4" y="{_HEIGHT + 16 * n + 4}">{escape(kind[:9])}</text>' for n, kind in enumerate(kinds)]
+    named = [f'<text x="4" y="{_HEIGHT + 16 * n + 4}">{escape(kind)}</text>' for n, kind in enumerate(kinds)]
+    step = next((step for step in _STEPS_S if span / step <= 10), _STEPS_S[-1])
     ticks = [
-        f'<text x="{x(run.begun + span * n / 6):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{span * n / 6:.0f} s</text>'
-        for n in range(7)
+        f'<text x="{x(run.begun + at):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{at} s</text>'
+        for at in range(0, int(span) + 1, step)
     ]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="11">',
