@@ -10,7 +10,7 @@ from functions.authorship import digest
 from functions.research_assistant.composing import composed
 from functions.research_assistant.conflicts import marked
 from functions.research_assistant.gathering import gathered
-from functions.research_assistant.ranking import Library, library
+from functions.research_assistant.ranking import Library, best, library
 from functions.research_assistant.revising import abandoned, hindrance, revised
 from functions.research_assistant.writing import claims
 from schemas import Claim, Collection, PartAbandoned, Passage, ResearchQuestion, SummaryReady, ValidationFailed
@@ -39,7 +39,7 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         more = await gathered(event.question, web, event.metadata.fresh, ctx)
         shelf = await asyncio.to_thread(shelf.joined, *more)
     part["collection"] = _searched(collection or "web", shelf)
-    found = shelf.best(event.question, event.topic, LOOKED_AT)
+    found = await best(shelf, event.question, event.topic, LOOKED_AT)
     if found:
         ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted
     written = marked(await _written(found[:PASSAGES], event.question, ctx), found)

