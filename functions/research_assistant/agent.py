@@ -40,8 +40,8 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         shelf = await asyncio.to_thread(shelf.joined, *more)
     part["collection"] = _searched(collection or "web", shelf)
     found = await best(shelf, event.question, event.topic, LOOKED_AT)
-    if found:
-        ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted
+    if found and not ctx.settings.get("writer"):
+        ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted; a writer may find nothing
     written = marked(await _written(found[:PASSAGES], event.question, ctx), found)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
