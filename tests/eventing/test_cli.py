@@ -175,6 +175,15 @@ def test_links_that_go_in_circles_end(tmp_path):
     assert list(found.files) == ["note.md"] and "loop.md" in found.skipped
 
 
+def test_of_too_many_files_the_first_are_read_and_the_others_named(tmp_path, monkeypatch):
+    for number in range(5):
+        (tmp_path / f"{number}.md").write_text(f"note {number}")
+    monkeypatch.setattr(documents, "MOST_FILES", 3)
+    found = documents.collect(tmp_path)
+    assert list(found.files) == ["0.md", "1.md", "2.md"]
+    assert found.skipped == dict.fromkeys(("3.md", "4.md"), "more than 3 files")
+
+
 def test_a_folder_without_a_usable_document_says_why(tmp_path):
     (tmp_path / "x.exe").write_bytes(b"MZ")
     with pytest.raises(CommandError, match=r"x\.exe: not one of"):

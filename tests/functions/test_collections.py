@@ -40,6 +40,15 @@ async def test_a_part_says_where_it_looked_and_what_was_not_used(shelf):
     assert len(nothing.collection.unread) == 3
 
 
+async def test_of_very_many_unread_files_a_hundred_are_named_and_the_others_counted(bucket):
+    skipped = [{"path": f"{number}.tiff", "reason": "not one of them"} for number in range(10_000)]
+    await bucket.create("sources/zoo/.skipped.json", json.dumps(skipped).encode())
+    found = await handle(question(), context(FakeModel(lambda _: ""), bucket=bucket))
+    assert len(found.collection.unread) == 100
+    assert found.collection.unread_more == 9_900 + 3
+    assert found.claims
+
+
 async def test_a_pdf_is_parsed_once(shelf, monkeypatch):
     first, _ = await documents(shelf, "zoo")
     monkeypatch.setattr(room, "read", lambda *_: pytest.fail("parsed again"))
