@@ -22,7 +22,7 @@ from tests.cluster.pods import AGENTS, NAMESPACE, Pods
 from tests.cluster.program import Kubectl, Terraform
 from tests.local.running import HTTP, Running, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(900, func_only=True)  # images are built and applied before, which takes longer
 SLOW = Scripted(delay_s=8.0)
 
 
