@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,12 @@ from eventing.cli import documents, gateway
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError, NotRunningError
 from eventing.cli.stamping import unstamped
-from eventing.errors import StoreError
+from eventing.errors import EventingError, StoreError
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
 STOP_S = 60.0  # that a platform has to stop
 STORE_S = 30.0  # that a store may be away while a platform starts
-_COUNTED = 100  # dead letters, until there are "more"
 _LAST: dict[str, tuple[str, float]] = {}
 
 
@@ -228,15 +226,15 @@ def ps(config: Config, as_json: bool) -> None:
 
 
 def _letters(config: Config) -> str:
-    """How many dead letters wait, of all that ever were."""
-    from eventing.cli import dead
+    """How many dead letters wait, as the store tells: whoever looks wakes nobody."""
+    from eventing.deadletters import DeadLetters
+    from eventing.store import Store
 
     try:
-        waiting = sum(1 for _ in islice(dead.letters(f"http://127.0.0.1:{config.ports.gateway}"), _COUNTED + 1))
-    except CommandError:
-        return "dead letters that the gateway does not tell of now"
-    if waiting > _COUNTED:
-        return f"more than {_COUNTED} dead letters wait"
+        places = asyncio.run(DeadLetters(Store.open(store_url(config))).places())
+    except EventingError:
+        return "dead letters that the store does not tell of now"
+    waiting = sum(not place.sent for place in places)
     return {0: "no dead letter waits", 1: "1 dead letter waits"}.get(waiting, f"{waiting} dead letters wait")
 
 

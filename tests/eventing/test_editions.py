@@ -159,7 +159,7 @@ async def test_abandoned_parts_are_done_anew_and_joined_with_those_that_were_sou
     }
     assert all(key.startswith(f"{REQUEST}~1/") for _, key in whole.accounts[seen:]), "what is done anew is bought anew"
     pages = await whole.runtime.store.keys(f"pages/{REQUEST}")
-    assert len(pages) == 6, "the old report stays"
+    assert len(pages) == 8, "the old report stays"
     assert len(whole.letters()) == 2
 
 
