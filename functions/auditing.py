@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from functions import authorship
 from functions.prose import plain
 from functions.records import FORM, digests, sha256
+from functions.research_assistant.passages import passage_id, passages
 from functions.validator import checks
 from schemas import PartAbandoned, Passage, ResearchResult, ValidationPassed
 
@@ -94,7 +95,7 @@ def _part(part: Part) -> Iterator[str]:
     """What does not agree within a part: passages with their ids, quotations with passages, rules with verdicts."""
     passages = {passage.id: passage for passage in part.passages}
     for passage in part.passages:
-        if passage.id != sha256(f"{passage.source.id}\n{passage.text}".encode())[: len(passage.id)]:
+        if passage.id != passage_id(passage.source.id, passage.text):
             yield f"part {part.part}: passage {passage.id} ({passage.source.id}) has other words than it was named by"
     judged = {verdict.claim: verdict for verdict in part.verdicts}
     for number, claim in enumerate(part.claims):
@@ -118,7 +119,6 @@ def _stands(text: str, passage: Passage | None) -> bool:
 def documents(data: bytes, folder: Path) -> Iterator[str]:
     """What passages of the record are not in the documents of a folder, at their offset."""
     from functions.research_assistant.documents import document
-    from functions.research_assistant.passages import passages
 
     _, result = _read(data)
     named = {passage.id: passage for part in result.parts for passage in part.passages}

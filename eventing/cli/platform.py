@@ -51,18 +51,36 @@ def store_url(config: Config) -> str:
     return config.store_url or config.bucket.absolute().as_uri()
 
 
-def put_documents(config: Config, folder: Path, quiet: bool = False) -> str:
-    """Put a folder's documents into the bucket; the collection's name. `quiet` tells on standard error."""
-    from eventing.store import Store
+def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: float = 0.0) -> str:
+    """Put a folder's documents into the bucket; the collection's name.
 
+    Args:
+        quiet: tell on standard error.
+        away_s: for how long a store that is away is asked again.
+    """
     collection = documents.collect(folder)
-    asyncio.run(documents.upload(collection, Store.open(store_url(config))))
+    _upload(collection, config, away_s)
     size = sum(map(len, collection.files.values()))
     told = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
     click.echo(told, err=quiet)
     for name, reason in collection.skipped.items():
         click.echo(click.style(f"            not used: {name}: {reason}", fg="yellow"), err=quiet)
     return collection.name
+
+
+def _upload(collection: documents.Collection, config: Config, away_s: float) -> None:
+    from eventing.store import Store
+
+    until = time.monotonic() + away_s
+    while True:
+        try:
+            asyncio.run(documents.upload(collection, Store.open(store_url(config))))
+            return
+        except StoreError as error:
+            if time.monotonic() >= until:
+                raise
+            progress("store", f"does not take the documents, and is asked again: {str(error)[:200]}", None)
+            time.sleep(1.0)
 
 
 def up(config: Config, sources: Path | None, detach: bool) -> None:
@@ -104,15 +122,8 @@ def _with_documents(config: Config, sources: Path | None) -> Config:
     folder = sources or config.project / "examples" / "post-quantum"
     if sources is None and not folder.is_dir():
         return config
-    until = time.monotonic() + STORE_S
-    while True:
-        try:
-            return replace(config, settings={**config.settings, "sources": put_documents(config, folder)})
-        except StoreError as error:  # a platform that comes back must not end what runs since a store is away for a moment
-            if time.monotonic() > until:
-                raise
-            progress("store", f"does not take the documents, and is asked again: {str(error)[:200]}", None)
-            time.sleep(1.0)
+    # A platform that comes back must not end what runs since a store is away for a moment.
+    return replace(config, settings={**config.settings, "sources": put_documents(config, folder, away_s=STORE_S)})
 
 
 async def _serve(config: Config) -> None:

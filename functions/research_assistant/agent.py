@@ -6,6 +6,7 @@ The model that the setting `writer` names may write from several passages at onc
 import asyncio
 
 from eventing import Context, agent
+from eventing.agent import Model
 from functions.authorship import digest
 from functions.research_assistant.composing import composed
 from functions.research_assistant.conflicts import marked
@@ -40,9 +41,10 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         shelf = await asyncio.to_thread(shelf.joined, *more)
     part["collection"] = _searched(collection or "web", shelf)
     found = await best(shelf, event.question, event.topic, LOOKED_AT)
-    if found and not ctx.settings.get("writer"):
+    writer = ctx.settings.get("writer", "").strip()
+    if found and not writer:
         ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted; a writer may find nothing
-    written = marked(await _written(found[:PASSAGES], event.question, ctx), found)
+    written = marked(await _written(found[:PASSAGES], event.question, ctx.llm, writer), found)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
         where = "that were read" if web else "of the collection"
@@ -54,11 +56,10 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
     return SummaryReady(**part, claims=tuple(written), passages=tuple(told))
 
 
-async def _written(passages: list[Passage], question: str, ctx: Context) -> list[Claim]:
+async def _written(passages: list[Passage], question: str, llm: Model, writer: str) -> list[Claim]:
     """Claims, each with its passage: named by the model that is trusted with that, else assigned in code."""
-    writer = ctx.settings.get("writer", "").strip()
-    together = await composed(passages, question, ctx.llm, writer) if writer else None
-    return await claims(passages, question, ctx.llm) if together is None else together
+    together = await composed(passages, question, llm, writer) if writer else None
+    return await claims(passages, question, llm) if together is None else together
 
 
 def _switched_on(ctx: Context) -> tuple[str, ...]:
