@@ -58,7 +58,7 @@ test-embeddings: $(READY) ## Passages ordered by meaning (installs an embedding 
 	@PYTHONPATH=$(EMBEDDINGS) $(BIN)/python -m pytest tests/embeddings
 
 test-cluster: $(READY) ## What only a cluster shows: Terraform applied, the workflow on pods (docs/knative.md says which variables name the cluster)
-	@$(BIN)/python -m pytest tests/cluster --timeout 900
+	@$(BIN)/python -m pytest tests/cluster --timeout 900 --durations 12
 
 unit: $(READY) ## The tests
 	@$(BIN)/python -m pytest
