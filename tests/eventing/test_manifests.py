@@ -1,5 +1,6 @@
 """The cluster's resources: each Service says what its func.yaml says, and what a workflow needs is there."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_a_service_says_what_its_func_yaml_says(folder: Path) -> None:
         [m["mountPath"] for m in container["volumeMounts"]] == [one["path"] for one in given["run"]["volumes"]] == ["/tmp"]
     )
     assert float(told["TORPOR_TIME_LIMIT_S"]) < spec["timeoutSeconds"] <= 600
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_setting_that_an_agent_reads_can_be_set_on_a_cluster(folder: Path) -> None:
+    read = {name for file in folder.glob("*.py") for name in re.findall(r'ctx\.settings\.get\("(\w+)"', file.read_text())}
+    offered = {one["name"]: one["value"] for one in func(folder)["run"]["envs"]}
+    for name in read:
+        assert offered.get(f"TORPOR_SETTING_{name.upper()}") == f"{{{{ configMap:settings:{name.replace('_', '-')} }}}}"
 
 
 def test_serving_takes_scaling_hints_on_a_revision_alone_so_func_yaml_has_none() -> None:

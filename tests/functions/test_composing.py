@@ -53,6 +53,13 @@ async def test_where_the_writer_is_of_no_use_each_passage_has_its_claim(bucket, 
     assert all(claim.quoted for claim in found.claims)
 
 
+async def test_a_writer_that_is_blank_is_none(bucket):
+    model = FakeModel(lambda asked: "")
+    found = await handle(question(), context(model, bucket=bucket, settings={"writer": " "}))
+    assert isinstance(found, SummaryReady) and found.claims
+    assert {(asked.shape, asked.model) for asked in model.calls} == {(None, "")}
+
+
 async def test_an_unavailable_writer_is_a_failure_to_be_tried_again(bucket):
     with pytest.raises(ModelUnavailableError):
         await written(bucket, ModelUnavailableError("down"))

@@ -91,6 +91,12 @@ async def test_another_model_judges_where_one_is_set_and_cannot_overrule_code():
     assert len(found.checked_with) == 16
 
 
+async def test_a_judge_that_is_blank_is_the_model_that_writes():
+    model = FakeModel(lambda asked: {"supported": "yes"})
+    assert isinstance(await handle(summary(TRUE), context(model, settings={"judge": " "})), ValidationPassed)
+    assert [call.model for call in model.calls] == [""]
+
+
 async def test_what_code_refuses_and_what_is_quoted_costs_nothing():
     model = FakeModel([])
     quoted = Claim(text="Ada Otter published it on 5 July 2022.", passage="p1", quoted=True)

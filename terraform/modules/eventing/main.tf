@@ -8,6 +8,16 @@ locals {
   ])
   resources = { for found in local.documents : "${found.kind}/${found.metadata.name}" => found if found.kind != "Kustomization" }
 
+  # Each setting that an agent asks for is there, empty where it is none: without its key the agent's pod would not start.
+  settings = toset(flatten([
+    for found in values(local.resources) : [
+      for container in try(found.spec.template.spec.containers, []) : [
+        for set in try(container.env, []) : set.valueFrom.configMapKeyRef.key
+        if try(set.valueFrom.configMapKeyRef.name, "") == "settings"
+      ]
+    ]
+  ]))
+
   kafka_config = { apiVersion = "v1", kind = "ConfigMap", name = "kafka", namespace = var.namespace }
   kafka_net = {
     sasl = { enable = true, type = local.kafka_key["sasl.mechanism"], user = local.kafka_key["user"], password = local.kafka_key["password"] }
@@ -103,7 +113,7 @@ resource "kubectl_manifest" "settings" {
     apiVersion = "v1"
     kind       = "ConfigMap"
     metadata   = { name = "settings", namespace = var.namespace, labels = local.labels }
-    data       = var.settings
+    data       = merge({ for name in local.settings : name => "" }, var.settings)
   })
 
   depends_on = [kubectl_manifest.namespace]

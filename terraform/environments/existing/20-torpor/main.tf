@@ -80,6 +80,8 @@ module "eventing" {
     sources       = var.sources
     web           = join(",", var.web.sources)
     "web-contact" = var.web.contact
+    judge         = var.models.judge
+    writer        = var.models.writer
   }
   environment = {
     TORPOR_STORE     = nonsensitive(var.store.url)

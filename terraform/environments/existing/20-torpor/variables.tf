@@ -154,6 +154,20 @@ variable "web" {
   }
 }
 
+variable "models" {
+  description = "Models of the pools that are named for a work of their own: `judge` checks statements (docs/checks.md), `writer` writes them from several passages at once (docs/sources.md); without it the default model does all as far as it is trusted."
+  type = object({
+    judge  = optional(string, "")
+    writer = optional(string, "")
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in values(var.models) : can(regex("^\\S*$", name))])
+    error_message = "models.judge and models.writer must be names of models as the pools list them, without blanks, or \"\" for the default."
+  }
+}
+
 variable "pools" {
   description = "File of the scheduler's pools (docs/models.md); null: one vLLM on a GPU of this cluster."
   type        = string
