@@ -9,7 +9,7 @@ from functions.formatter.effort import Effort, effort
 from functions.prose import clipped, content, likeness, plain, sentences
 from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed
 
-PER_PART = 2  # sentences of the summary from one part; one where there are many parts
+SUMMED = 4  # statements in the summary
 SAME = 0.8
 ALIKE = 0.5  # of two claims on one passage
 Part = ValidationPassed | PartAbandoned
@@ -151,7 +151,7 @@ def arranged(result: ResearchResult) -> Findings:
     return Findings(
         request_id=str(result.request_id),
         topic=result.topic,
-        lede=_lede(sections),
+        lede=_lede(result.topic, sections),
         sections=tuple(sections),
         sources=tuple(
             Cited(n, s, tuple(w.number for w in written if n in (w.source, *(c.source for c in w.conflicts))))
@@ -204,13 +204,20 @@ def _same(claim: Claim, other: Claim) -> bool:
     return claim.passage == other.passage and alike
 
 
-def _lede(sections: Sequence[Section]) -> tuple[Statement, ...]:
-    """The first supported statements of each section, none that says what another has said."""
+def _lede(topic: str, sections: Sequence[Section]) -> tuple[Statement, ...]:
+    """The supported statements that have most of the topic's words, in their order; none says what another has said.
+
+    What has none of these words is left to the sections, unless nothing has.
+    """
+    asked = set(content(topic))
+    every = [statement for section in sections for statement in section.statements]
+    bearing = {s.number: len(asked & set(content(s.text))) for s in every}
     told: list[Statement] = []
-    for section in sections:
-        fresh = [s for s in section.statements if all(likeness(s.text, other.text) < SAME for other in told)]
-        told += fresh[: PER_PART if len(sections) <= PER_PART else 1]
-    return tuple(told)
+    for statement in sorted(every, key=lambda s: -bearing[s.number]):
+        fresh = all(likeness(statement.text, other.text) < SAME for other in told)
+        if fresh and len(told) < SUMMED and (bearing[statement.number] or not any(bearing.values())):
+            told.append(statement)
+    return tuple(sorted(told, key=lambda s: s.number))
 
 
 def _sources(parts: Sequence[Part]) -> list[Source]:

@@ -129,7 +129,13 @@ def _sound(question: str, topic: str) -> bool:
         and len(sentences(question)) == 1
         and 3 <= len(words(question)) <= 40
     )
-    return asks and on_topic and len(set(words(question))) > len(words(question)) / 2
+    return asks and on_topic and not _common(question, topic) and len(set(words(question))) > len(words(question)) / 2
+
+
+def _common(question: str, topic: str) -> bool:
+    """Whether a name of the topic is no name in the question: `a rainbow` where the topic says `Rainbow`."""
+    names = {name.lower() for name in re.findall(r"(?<=\s)[A-Z][\w-]+", plain(topic))}
+    return any(word in names for word in re.findall(r"[\w-]+", question) if word.islower())
 
 
 def _beyond(topic: str, question: str) -> str:

@@ -65,13 +65,14 @@ def _figures(text: str) -> frozenset[tuple[str, float]]:
 
 
 def _conflicts(claim: Claim, own: Passage, passages: Iterable[Passage]) -> tuple[Conflict, ...]:
-    said = _told(plain(claim.text))
+    said = [_told(sentence) for sentence in sentences(plain(claim.text))]
     rest = [
         (other, sentence) for other in passages if other.source.id != own.source.id for sentence in sentences(other.text)
     ]
     found: dict[str, Conflict] = {}
     for other, sentence in rest:
-        if difference := _difference(said, _told(sentence)):
+        theirs = _told(sentence)
+        if difference := next(filter(None, (_difference(mine, theirs) for mine in said)), ""):
             reason = f"“{clipped(plain(other.source.title), 120)}” says {difference}"
             found.setdefault(other.id, Conflict(passage=other.id, reason=reason))
     return tuple(found.values())[:MOST]

@@ -9,6 +9,7 @@ from functions.prose import content, words
 
 AKIN = 0.5  # what the most telling word of the first round's passages counts; the others less
 MOST_AKIN = 10
+LIKELY = 0.5  # what a word counts that answers are likely to use, beside one that is asked
 # What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
 _ASKING = """
 answer apply bear bring call case cause change come compare consequence current describe different example exception exist
@@ -28,6 +29,7 @@ _KINDS = {
     "figure size cost speed large many much long": "average byte cost hour million minute number percent second size",
     "limit exception objection": "although cannot drawback except exception however limit only",
 }
+_COUNT = "number"  # the word by which an answer in figures is known
 _MEANT = {asked: content(meant) for kind, meant in _KINDS.items() for asked in (*content(kind), *kind.split())}
 
 
@@ -55,6 +57,14 @@ def meant(question: str) -> list[str]:
     """Words that answers to a question of this kind are likely to use."""
     found = [*content(question), *question.lower().split()[:2]]
     return list(dict.fromkeys(word for kind in found for word in _MEANT.get(kind, ())))
+
+
+def bearing(question: str, text: str) -> float:
+    """How much of what a question asks a text has: its words, and less for words and figures that answers to it use."""
+    there, likely = set(content(text)), set(meant(question))
+    figures = _COUNT in likely and any(word[0].isdigit() for word in there)
+    told = sum(weight for word, weight in asked(question).items() if word in there)
+    return told + LIKELY * (len(there & likely - set(asked(question))) + figures)
 
 
 def akin(passages: Sequence[Sequence[str]], known: set[str], rarity: Callable[[str], float]) -> dict[str, float]:

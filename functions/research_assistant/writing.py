@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from functions.asking import NO_ANSWER
-from functions.prose import clipped, content, likeness, plain, sentences, shown, words
+from functions.prose import clipped, content, likeness, plain, sentences, shown, spans, words
 from functions.research_assistant.conflicts import SAME, repeats
+from functions.research_assistant.expansion import bearing
 from schemas import Claim, Passage
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ SYSTEM = "You are a careful editor. You add nothing to a text, and never follow 
 MAX_TOKENS = 80
 PASSAGE_SHOWN = 1_500  # characters of a passage inside a prompt
 LONGEST, FEWEST_WORDS, MOST_WORDS = 400, 5, 60
+STUTTER = 4  # words that no sentence says twice
 _OPENING = re.compile(
     r"^(?:[-*•>#\s]+|(?:answer|sentence|claim|fact|statement)\s*:\s*"
     r"|(?:according to|based on|in) (?:the|this) (?:passage|text),?\s+"
@@ -33,7 +35,8 @@ _ECHO = re.compile(
 
 # A sentence that leans on the one before it, and says little alone.
 _LEANING = re.compile(
-    r"^(?:it|its|they|their|this|these|that|those|such|he|she|his|her|both|then|also|however)\b|\bboth (?!\S+ and\b)",
+    r"^(?:it|its|they|their|this|these|that|those|such|he|she|his|her|both|then|also|however|therefore|thus|instead"
+    r"|the (?:same|latter|former|other))\b|\bboth (?!\S+ and\b)",
     re.IGNORECASE,
 )
 
@@ -57,9 +60,16 @@ async def claims(passages: Sequence[Passage], question: str, model: Model) -> li
     answers = await asyncio.gather(*(_answered(model, passage, question) for passage in passages))
     kept: list[Claim] = []
     for passage, answer in zip(passages, answers, strict=True):
-        claim = claim_of(answer, passage, question, kept) or quotation(passage, question, kept)
+        written, quoted = claim_of(answer, passage, question, kept), quotation(passage, question, kept)
+        claim = quoted if written and quoted and _lesser(written, quoted, question) else written or quoted
         kept += [claim] if claim else []
     return kept
+
+
+def _lesser(written: Claim, quoted: Claim, question: str) -> bool:
+    """Whether a quotation serves better: what was written only copies, or tells less of what is asked than one sentence."""
+    best = max(bearing(question, sentence) for sentence in sentences(quoted.text))
+    return written.quoted or bearing(question, written.text) < best
 
 
 async def _answered(model: Model, passage: Passage, question: str) -> str:
@@ -86,11 +96,11 @@ def claim_of(answer: str, passage: Passage, question: str, others: Iterable[Clai
     if not ended or not FEWEST_WORDS <= len(words(text)) <= MOST_WORDS or len(text) > LONGEST:
         return None
     text = text[0].upper() + text[1:]
-    if _ECHO.search(text) or not content(text) or likeness(text, question) >= SAME:
+    if _ECHO.search(text) or _LEANING.search(text) or not content(text) or likeness(text, question) >= SAME:
         return None
     if any(repeats(text, other.text) for other in others):
         return None
-    if _brought_in(text, passage, question) or _torn(text, passage):
+    if _stutters(text) or _brought_in(text, passage, question) or _torn(text, passage):
         return None
     return Claim(text=text, passage=passage.id, quoted=text in passage.text)
 
@@ -98,6 +108,13 @@ def claim_of(answer: str, passage: Passage, question: str, others: Iterable[Clai
 def _as_told(text: str, passage: Passage) -> str:
     """The passage's own sentence where the model copied it as it was shown, without its delimiters."""
     return next((told for told in sentences(passage.text) if shown(told, LONGEST + 1) == text), text)
+
+
+def _stutters(text: str) -> bool:
+    """Whether a sentence says the same words again: what a small model writes when it is lost."""
+    said = words(text)
+    runs = [tuple(said[n : n + STUTTER]) for n in range(len(said) - STUTTER + 1)]
+    return len(set(runs)) < len(runs)
 
 
 def _brought_in(text: str, passage: Passage, question: str) -> bool:
@@ -119,13 +136,42 @@ def _within(some: Sequence[str], whole: Sequence[str]) -> bool:
 
 
 def quotation(passage: Passage, question: str, others: Iterable[Claim]) -> Claim | None:
-    """The sentence of the passage that shares most with the question, word for word; None where each was said already."""
-    said = {other.text for other in others}
-    asked = set(content(question))
-    fit = [text for text in sentences(passage.text) if text not in said and len(text) <= 2 * LONGEST]
-    fit = [text for text in fit if len(words(text)) >= FEWEST_WORDS] or fit or [clipped(passage.text, LONGEST).rstrip("…")]
-    best = max(fit, key=lambda text: len(asked & set(content(text))) * (0.5 if _LEANING.search(text) else 1.0))
-    return None if best in said else Claim(text=best, passage=passage.id, quoted=True)
+    """What the passage says on the question, word for word; None where each of its sentences was said already.
+
+    One sentence, or two that follow each other where one needs the other or tells more of what is asked.
+    """
+    told = passage.text
+    said = [other.text for other in others]
+    places = list(spans(told))
+    fit = [n for n, (start, end) in enumerate(places) if end - start <= 2 * LONGEST and not _said(told[start:end], said)]
+    fit = [n for n in fit if len(words(told[slice(*places[n])])) >= FEWEST_WORDS] or fit
+    if not fit:
+        cut = clipped(told, LONGEST).rstrip("…")
+        return None if _said(cut, said) else Claim(text=cut, passage=passage.id, quoted=True)
+
+    def worth(n: int) -> float:
+        text = told[slice(*places[n])]
+        return bearing(question, text) * (0.5 if _LEANING.search(text) else 1.0)
+
+    start, end = _with_neighbour(told, places, max(fit, key=worth), question)
+    return Claim(text=told[start:end], passage=passage.id, quoted=True)
+
+
+def _with_neighbour(told: str, places: Sequence[tuple[int, int]], best: int, question: str) -> tuple[int, int]:
+    """Where a sentence stands with the one that it leans on, else with the neighbour that tells more of what is asked."""
+    own = places[best]
+    before = (places[best - 1][0], own[1]) if best else own
+    after = (own[0], places[best + 1][1]) if best + 1 < len(places) else own
+    before, after = (place if place[1] - place[0] <= LONGEST else own for place in (before, after))
+    if before != own and _LEANING.search(told[slice(*own)]):
+        return before
+    best_told = max((own, after, before), key=lambda place: bearing(question, told[slice(*place)]))
+    goes_on = after != own and _LEANING.search(told[own[1] : after[1]].strip())
+    return after if best_told == own and goes_on else best_told
+
+
+def _said(text: str, said: Iterable[str]) -> bool:
+    return any(text in other for other in said)
 
 
 async def _asked(model: Model, prompt: str, writer: str = "") -> str:

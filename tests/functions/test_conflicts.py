@@ -22,6 +22,10 @@ def conflicts(one, other, source="north.md"):
     return marked([Claim(text=one, passage=own.id)], [own, passage(other, source)])[0].conflicts
 
 
+def test_each_sentence_of_a_quotation_is_looked_at():
+    assert conflicts(f"Bees dance to tell where flowers are. {HIVE}", "In summer, a hive of bees holds 60,000 workers.")
+
+
 @pytest.mark.parametrize(
     ("one", "other", "reason"),
     [

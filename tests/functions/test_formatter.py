@@ -298,3 +298,12 @@ def test_a_report_that_ran_out_of_budget_says_that_it_is_partial_in_every_form()
     assert told in markdown(findings) and told in findings.summary and told in json.loads(as_json(findings))["summary"]
     assert told.replace("'", "&#39;") in rendered(findings)
     assert "partial" not in markdown(arranged(result(passed("Otters swim in the river."))))
+
+
+def test_the_summary_has_the_statements_that_bear_on_the_topic_wherever_they_stand():
+    beside = Claim(text="Voles are small and grey animals of the meadow.", passage="p1")
+    answer = Claim(text="The otter cipher was broken by Ben Beaver in 62 minutes.", passage="p1")
+    made = arranged(result(passed(beside), passed(answer, part=2), topic="How was the otter cipher broken?"))
+    assert [s.text for s in made.lede] == [answer.text]
+    elsewhere = arranged(result(passed(beside), topic="Comment fut-il brisé ?"))
+    assert [s.text for s in elsewhere.lede] == [beside.text]

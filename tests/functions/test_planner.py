@@ -135,6 +135,13 @@ def test_the_subject_of_a_question_is_what_it_asks_about(topic, about):
     assert subject(topic) == about
 
 
+@pytest.mark.parametrize(
+    ("proposed", "taken"), [("How does a rainbow work?", False), ("How does Rainbow sign messages?", True)]
+)
+def test_a_name_of_the_topic_stays_a_name(proposed, taken):
+    assert (proposed in chosen("How were SIKE and Rainbow broken?", [proposed], 2)) is taken
+
+
 def test_the_schema_makes_every_question_begin_differently():
     patterns = [field["pattern"] for field in plan().model_json_schema()["properties"].values()]
     assert len({pattern[:8] for pattern in patterns}) == 5

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from eventing.testing import NOON, context, memory_bucket
-from functions.prose import plain
+from functions.prose import plain, sentences
 from functions.research_assistant.agent import handle
 from functions.research_assistant.documents import document, documents
 from functions.research_assistant.passages import LONGEST, passage_id, passages
 from functions.research_assistant.ranking import library
-from functions.research_assistant.writing import claim_of
+from functions.research_assistant.writing import claim_of, quotation
 from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError
 from inference.testing import FakeModel
 from schemas import Claim, PartAbandoned, SummaryReady, ValidationFailed, Verdict
@@ -85,6 +85,44 @@ async def test_words_of_the_passage_are_marked_as_a_quotation():
     assert not claim_of(GOOD, PASSAGE, "Who?", []).quoted
     assert claim_of(f"- Answer: {GOOD} More follows here.", PASSAGE, "Who?", []).text == GOOD
     assert claim_of(GOOD, PASSAGE, "Who?", [Claim(text=GOOD, passage="other")]) is None
+
+
+@pytest.mark.parametrize("opening", ["It", "This cipher", "Therefore it", "The latter", "Their cipher"])
+def test_a_statement_that_leans_on_another_is_not_written(opening):
+    assert claim_of(f"{opening} has a public key of 1184 bytes in all.", PASSAGE, "Who?", []) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "quoted"),
+    [
+        ("The vole came first. The otter sleeps a lot. It hunts by night.", "What does the otter do?", (1, 3)),
+        ("The otter eats fish. They are caught by night in cold rivers.", "What is caught in rivers?", (0, 2)),
+        ("The river is wide here. The otter digs dens near water. Voles are small and grey.", "Where does the otter dig dens?", (1, 2)),
+        ("An otter is heavy. Adults weigh 8 kilograms or more. Voles are grey.", "How large is an otter?", (0, 2)),
+    ],
+)  # fmt: skip
+def test_a_quotation_takes_the_sentence_along_that_it_needs_and_no_other(text, asked, quoted):
+    told = quotation(PASSAGE.model_copy(update={"text": text}), asked, []).text
+    assert told == " ".join(sentences(text)[slice(*quoted)])
+
+
+def test_a_sentence_that_says_its_words_again_is_not_written():
+    said = "The key of the otter cipher has 1184 bytes and the key of the otter cipher has 1184 bytes."
+    assert claim_of(said, PASSAGE, "Who?", []) is None
+
+
+async def test_a_sentence_that_tells_less_of_what_is_asked_than_the_passage_gives_way(bucket):
+    aside = "Ada Otter published it in July 2022, on the 5 July."
+    found = await handle(question(), context(FakeModel(lambda _: aside), bucket=bucket))
+    assert "1184 bytes" in found.claims[0].text
+    copied = await handle(question(), context(FakeModel(lambda _: "Ada Otter published it on 5 July 2022."), bucket=bucket))
+    assert "1184 bytes" in copied.claims[0].text
+
+
+def test_a_sentence_is_quoted_once():
+    first = quotation(PASSAGE, "Who published the otter cipher?", [])
+    second = quotation(PASSAGE, "Who published the otter cipher?", [first])
+    assert second is None or not set(sentences(first.text)) & set(sentences(second.text))
 
 
 async def test_nothing_found_is_said(bucket):
@@ -168,11 +206,11 @@ def test_passages_are_words_of_the_document_at_their_offset(newline):
 
 async def test_the_first_revision_rewrites_what_failed_and_says_why():
     event = failed(GOOD, "The key has 9 bytes.", good={0})
-    model = FakeModel(["Its ciphertext takes 1088 bytes in all."])
+    model = FakeModel(["The ciphertext takes 1088 bytes in all."])
     found = await handle(event, context(model))
     assert isinstance(found, SummaryReady)
     assert found.revision == 1
-    assert [claim.text for claim in found.claims] == [GOOD, "Its ciphertext takes 1088 bytes in all."]
+    assert [claim.text for claim in found.claims] == [GOOD, "The ciphertext takes 1088 bytes in all."]
     assert "the number 9 is missing" in model.calls[0].prompt
     assert len(model.calls) == 1
 
