@@ -207,15 +207,16 @@ def _same(claim: Claim, other: Claim) -> bool:
 def _lede(topic: str, sections: Sequence[Section]) -> tuple[Statement, ...]:
     """The supported statements that have most of the topic's words, in their order; none says what another has said.
 
-    What has none of these words is left to the sections, unless nothing has.
+    What has less than half as many as the best is left to the sections.
     """
     asked = set(content(topic))
     every = [statement for section in sections for statement in section.statements]
     bearing = {s.number: len(asked & set(content(s.text))) for s in every}
+    least = max(bearing.values(), default=0) / 2
     told: list[Statement] = []
     for statement in sorted(every, key=lambda s: -bearing[s.number]):
         fresh = all(likeness(statement.text, other.text) < SAME for other in told)
-        if fresh and len(told) < SUMMED and (bearing[statement.number] or not any(bearing.values())):
+        if fresh and len(told) < SUMMED and bearing[statement.number] >= least:
             told.append(statement)
     return tuple(sorted(told, key=lambda s: s.number))
 

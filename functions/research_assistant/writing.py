@@ -61,15 +61,30 @@ async def claims(passages: Sequence[Passage], question: str, model: Model) -> li
     kept: list[Claim] = []
     for passage, answer in zip(passages, answers, strict=True):
         written, quoted = claim_of(answer, passage, question, kept), quotation(passage, question, kept)
-        claim = quoted if written and quoted and _lesser(written, quoted, question) else written or quoted
+        claim = quoted if written and quoted and _lesser(written, quoted, passage, question) else written or quoted
         kept += [claim] if claim else []
     return kept
 
 
-def _lesser(written: Claim, quoted: Claim, question: str) -> bool:
-    """Whether a quotation serves better: what was written only copies, or tells less of what is asked than one sentence."""
+def _lesser(written: Claim, quoted: Claim, passage: Passage, question: str) -> bool:
+    """Whether a quotation serves better than what was written.
+
+    It does where that only copies, tells less of what is asked than one sentence, or takes figures from several sentences:
+    each keeps its conditions (of whom, when) only in its own.
+    """
+    told = bearing(question, written.text)
     best = max(bearing(question, sentence) for sentence in sentences(quoted.text))
-    return written.quoted or bearing(question, written.text) < best
+    return written.quoted or not told or told < best or _of_several(written.text, passage)
+
+
+def _of_several(text: str, passage: Passage) -> bool:
+    """Whether no one sentence of the passage has all the figures of a claim."""
+    mine = _figures(text)
+    return bool(mine) and not any(mine <= _figures(told) for told in sentences(passage.text))
+
+
+def _figures(text: str) -> set[str]:
+    return {word for word in content(text) if word[0].isdigit()}
 
 
 async def _answered(model: Model, passage: Passage, question: str) -> str:

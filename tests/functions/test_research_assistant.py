@@ -13,7 +13,7 @@ from functions.research_assistant.ranking import library
 from functions.research_assistant.writing import claim_of, quotation
 from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError
 from inference.testing import FakeModel
-from schemas import Claim, PartAbandoned, SummaryReady, ValidationFailed, Verdict
+from schemas import Claim, PartAbandoned, RequestMetadata, SummaryReady, ValidationFailed, Verdict
 from tests.functions.conftest import HOSTILE, NOTE, PASSAGE, question, summary
 
 GOOD = "The public key of the otter cipher takes 1184 bytes."
@@ -117,6 +117,17 @@ async def test_a_sentence_that_tells_less_of_what_is_asked_than_the_passage_give
     assert "1184 bytes" in found.claims[0].text
     copied = await handle(question(), context(FakeModel(lambda _: "Ada Otter published it on 5 July 2022."), bucket=bucket))
     assert "1184 bytes" in copied.claims[0].text
+
+
+async def test_figures_of_several_sentences_are_not_brought_together(bucket):
+    trial = (
+        b"The otter vaccine protected 75 percent of pups in wet dens. It protected 68 percent in dry dens after 12 months."
+    )
+    await bucket.create("sources/dens/trial.md", trial)
+    ask = question("How well does the otter vaccine protect pups?", metadata=RequestMetadata(sources="dens"))
+    joined = "The otter vaccine protected 75 percent of pups, with 68 percent after 12 months."
+    found = await handle(ask, context(FakeModel(lambda _: joined), bucket=bucket))
+    assert [claim.text for claim in found.claims] == [trial.decode()]
 
 
 def test_a_sentence_is_quoted_once():
