@@ -1,1 +1,1 @@
-"""A labelled set of claims: documents, true paraphrases written by hand, and what becomes false of them by one change."""
+"""A labelled set of claims: documents, claims written by hand, and what becomes false of true ones by one change."""

@@ -16,8 +16,8 @@ from functions.research_assistant.passages import passages
 from schemas import Passage
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples" / "post-quantum"
-TRUE = ("untouched", "paraphrased")
+EXAMPLES = HERE.parents[1] / "examples"
+TRUE = ("untouched", "paraphrased", "paraphrased-blind")
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,32 @@ class Labelled:
 
 
 def labelled() -> list[Labelled]:
-    """Every claim of every document."""
-    pairs = yaml.safe_load((HERE / "paraphrases.yaml").read_text())
+    """Every claim of every document: those written by hand, a file a kind, and those made by code."""
     found: list[Labelled] = []
-    for name, said in pairs.items():
-        path = next(folder / f"{name}.md" for folder in (EXAMPLES, HERE / "documents") if (folder / f"{name}.md").exists())
-        found += _of_document(name, [entry.passage for entry in passages(document(path.name, path.read_bytes()))], said)
+    for path in sorted((HERE / "written").glob("*.yaml")):
+        for name, pairs in yaml.safe_load(path.read_text()).items():
+            told = _passages(name)
+            written = [Labelled(text, _cited(said, told, name), path.stem, "writer", name) for said, text in pairs.items()]
+            found += written
+            if path.stem == "paraphrased":
+                found += _made_of(name, told, written)
     return found
 
 
-def _of_document(name: str, told: list[Passage], pairs: dict[str, str]) -> list[Labelled]:
-    found: list[Labelled] = []
-    for beginning, other in pairs.items():
-        at = next((p for p in told if any(s.startswith(beginning) for s in sentences(p.text))), None)
-        if at is None:
-            raise ValueError(f"{name}: no sentence begins with {beginning!r}")
-        found += [Labelled(other, at, "paraphrased", "paraphrase", name), *_made(other, "paraphrase", at, told, name)]
+def _passages(name: str) -> list[Passage]:
+    path = next(path for folder in (EXAMPLES, HERE) for path in folder.glob(f"*/{name}.md"))
+    return [entry.passage for entry in passages(document(path.name, path.read_bytes()))]
+
+
+def _cited(beginning: str, told: list[Passage], name: str) -> Passage:
+    found = [p for p in told if any(s.startswith(beginning) for s in sentences(p.text))]
+    if len(found) != 1:
+        raise ValueError(f"{name}: {len(found)} passages have a sentence that begins with {beginning!r}, not one")
+    return found[0]
+
+
+def _made_of(name: str, told: list[Passage], written: list[Labelled]) -> list[Labelled]:
+    found = [made for entry in written for made in _made(entry.text, "paraphrase", entry.passage, told, name)]
     for passage in told:
         own = [s for s in sentences(passage.text) if len(words(s)) >= 6 and not s.startswith(("It ", "They ", "Its "))]
         for text in own[:2]:
