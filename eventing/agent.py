@@ -58,7 +58,10 @@ class Usage(Protocol):
 
 
 class Model(Protocol):
-    """The language model as an agent sees it; every call is keyed by step and ordinal."""
+    """The language model as an agent sees it; every call is keyed by step and ordinal.
+
+    So the order of calls must not depend on which of several answers comes first.
+    """
 
     @property
     def usage(self) -> Usage: ...

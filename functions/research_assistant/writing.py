@@ -48,6 +48,10 @@ def prompt(passage: Passage, question: str) -> str:
     )
 
 
+def alone(passage: Passage) -> str:
+    return f"Rewrite this text as one short sentence, keeping its names and numbers:\n\n{shown(passage.text, PASSAGE_SHOWN)}"
+
+
 def second_prompt(passage: Passage, question: str, claim: Claim, reason: str) -> str:
     return (
         f"{prompt(passage, question)}\n\nNot like this: {shown(claim.text, LONGEST)}\n"
@@ -56,8 +60,8 @@ def second_prompt(passage: Passage, question: str, claim: Claim, reason: str) ->
 
 
 async def claims(passages: Sequence[Passage], question: str, model: Model) -> list[Claim]:
-    """One claim per passage, all asked for at once; the citation is assigned here."""
-    answers = await asyncio.gather(*(_answered(model, passage, question) for passage in passages))
+    """One claim per passage; the citation is assigned here."""
+    answers = await _answers(passages, question, model)
     kept: list[Claim] = []
     for passage, answer in zip(passages, answers, strict=True):
         written, quoted = claim_of(answer, passage, question, kept), quotation(passage, question, kept)
@@ -87,13 +91,17 @@ def _figures(text: str) -> set[str]:
     return {word for word in content(text) if word[0].isdigit()}
 
 
-async def _answered(model: Model, passage: Passage, question: str) -> str:
-    """What the model makes of a passage; where the question led it astray, what it makes of the passage alone."""
-    answer = await _asked(model, prompt(passage, question))
-    if not answer or claim_of(answer, passage, question, []):
-        return answer
-    alone = "Rewrite this text as one short sentence, keeping its names and numbers:"
-    return await _asked(model, f"{alone}\n\n{shown(passage.text, PASSAGE_SHOWN)}")
+async def _answers(passages: Sequence[Passage], question: str, model: Model) -> list[str]:
+    """What the model makes of each passage, all asked at once; where the question led it astray, of the passage alone.
+
+    Nothing is asked a second time before all has been answered: calls are counted, so their order must not depend on which
+    answer comes first.
+    """
+    answers = await asyncio.gather(*(_asked(model, prompt(passage, question)) for passage in passages))
+    astray = [n for n, answer in enumerate(answers) if answer and not claim_of(answer, passages[n], question, [])]
+    again = await asyncio.gather(*(_asked(model, alone(passages[n])) for n in astray))
+    anew = dict(zip(astray, again, strict=True))
+    return [anew.get(n, answer) for n, answer in enumerate(answers)]
 
 
 async def rewritten(claim: Claim, passage: Passage, question: str, reason: str, model: Model, writer: str = "") -> Claim:

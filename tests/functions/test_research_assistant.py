@@ -1,5 +1,6 @@
 """Claims come from passages, with the citation assigned in code; what fails is revised twice at the most."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -283,3 +284,25 @@ async def test_documents_that_give_orders_are_quoted_like_any_other(bucket):
     found = await handle(ask, context(FakeModel(lambda asked: asked.prompt), bucket=bucket))
     assert all(claim.passage == found.passages[0].id for claim in found.claims)
     assert not {"\u202e", "\u200b", "\x00"} & set(found.claims[0].text + found.passages[0].text)
+
+
+class Answering(FakeModel):
+    """Answers after as many turns of the loop as `turns` says of the number of the call; `order` is what was asked."""
+
+    def __init__(self, turns):
+        super().__init__(lambda _: "Rewrite this text as one short sentence about keys.")
+        self.turns, self.order = turns, []
+
+    async def text(self, prompt, **more):
+        self.order.append(prompt)
+        for _ in range(self.turns(len(self.order))):
+            await asyncio.sleep(0)
+        return await super().text(prompt, **more)
+
+
+async def test_whichever_answer_comes_first_the_same_is_asked_in_the_same_order(bucket):
+    one, other = Answering(lambda n: 10 * n), Answering(lambda n: 100 - 10 * n)
+    found = [await handle(question(), context(model, bucket=bucket)) for model in (one, other)]
+    assert len(one.order) > len(found[0].claims), "some were asked twice"
+    assert one.order == other.order
+    assert found[0] == found[1]
