@@ -19,7 +19,7 @@ import contextlib
 import json
 import smtplib
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -35,6 +35,7 @@ LEASE = timedelta(seconds=90)
 USED = LEASE * 2 / 3  # of a lease, after which nothing more is sent under it
 TIME_LIMIT_S = 20.0
 MARK_AGAIN_S = (0.5, 1.0, 2.0, 4.0)
+HELD_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # looks at a claim that another process holds, before it is left to it
 
 
 class MailError(NotNowError):
@@ -45,6 +46,10 @@ class MailError(NotNowError):
     def __init__(self, told: str, unanswered: bool = False) -> None:
         self.unanswered = unanswered  # the mail was said, or a part of it, and nobody knows whether it was taken
         super().__init__(told)
+
+
+class ClaimHeldError(MailError):
+    """Another process is sending the mail at this moment."""
 
 
 class MailRefusedError(EventingError):
@@ -140,17 +145,19 @@ class ClaimedMailer:
     key: StepKey
     clock: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    held_again: Sequence[float] = HELD_AGAIN_S
 
     async def send(self, message: EmailMessage) -> bool:
         """Send unless it was sent; whether this call sent it.
 
         Raises:
             MailRefusedError: the server will never take it.
-            MailError: the server did not take it, or another process holds the claim at this moment.
+            MailError: the server did not take it.
+            ClaimHeldError: another process holds the claim, and still did after a while.
         """
         folder = f"requests/{self.key.request_id}/mail{suffix(self.key.edition)}"
-        until = self.clock() + USED
-        attempt = await self._claim(folder)
+        until = self.clock() + USED  # of when this step began, however long a claim is waited for
+        attempt = await self._claimed(folder)
         if attempt is None:
             return False
         if "From" not in message:
@@ -198,6 +205,14 @@ class ClaimedMailer:
                 message["Traceparent"] = traceparent
             await asyncio.to_thread(self.server.deliver, message, check)
 
+    async def _claimed(self, folder: str) -> int | None:
+        """As `_claim`, once whoever holds the claim has marked or returned it: two deliveries at once are no failure."""
+        for pause in self.held_again:
+            with contextlib.suppress(ClaimHeldError):
+                return await self._claim(folder)
+            await self.sleep(pause)
+        return await self._claim(folder)
+
     async def _claim(self, folder: str) -> int | None:
         """The number of the claim that is ours; None where the mail is out."""
         keys, sent = await self.objects.keys(folder), f"{folder}/sent.json"
@@ -207,11 +222,11 @@ class ClaimedMailer:
         if claims and f"{claims[-1].removesuffix('.json')}-returned.json" not in keys:
             claimed = json.loads(await self.objects.get(claims[-1]) or b"{}").get("at")
             if claimed and self.clock() - datetime.fromisoformat(claimed) < LEASE:
-                raise MailError(f"the mail of request {self.key.request_id} is being sent by another process")
+                raise ClaimHeldError(f"the mail of request {self.key.request_id} is being sent by another process")
         attempt = len(claims) + 1
         claim = json.dumps({"at": self.clock().isoformat()}).encode()
         if not await self.objects.create(f"{folder}/claim-{attempt:03d}.json", claim, "application/json"):
-            raise MailError(f"the mail of request {self.key.request_id} was claimed by another process")
+            raise ClaimHeldError(f"the mail of request {self.key.request_id} was claimed by another process")
         # Whoever held the last claim may have marked the mail since the claims were listed.
         return attempt if await self.objects.get(sent) is None else None
 
