@@ -56,7 +56,7 @@ _CHECKS: tuple[tuple[str, Kind, Rule], ...] = (
     ("numbers", "not_in_passage", _alone(numbers)),
     ("names", "not_in_passage", names),
     ("quotations", "not_in_passage", _alone(quotations)),
-    ("words", "not_in_passage", coverage),
+    ("words", "not_in_passage", _alone(coverage)),
     ("bearers", "contradicted", _alone(bearers)),
     ("subjects", "contradicted", _alone(subjects)),
     ("splices", "contradicted", _alone(splices)),
