@@ -6,7 +6,7 @@ import re
 
 from functions.prose import content
 from functions.validator.negation import denies
-from functions.validator.numbers import COUNTED
+from functions.validator.numbers import MEASURED
 from functions.validator.resting import nearest
 
 _OPPOSITES = tuple(
@@ -38,8 +38,10 @@ _OPPOSITES = tuple(
         ("allow allows allowed", "forbid forbids forbidden"),
     )
 )  # fmt: skip
+_MORE = frozenset(["more", "most", "larger", "bigger", "greater", "largest", "higher", "highest"])
+_LESS = frozenset(["less", "least", "fewer", "fewest", "smaller", "smallest", "lower", "lowest"])
 # What stands between the two sides; `less than four weeks` has none.
-_PIVOT = re.compile(rf"\b(?:than(?! (?:about |the )?(?:\d|a\b|an\b|(?:{COUNTED})\b))|before|after)\b", re.IGNORECASE)
+_PIVOT = re.compile(rf"\b(?:than|before|after)\b(?! (?:about |the )?{MEASURED})", re.IGNORECASE)
 
 
 def comparisons(claim: str, passage: str) -> str:
@@ -52,9 +54,12 @@ def comparisons(claim: str, passage: str) -> str:
         for a, b in ((one, other), (other, one))
         if a & mine and b & theirs and not b & mine and not a & theirs
     ]
-    if bool(turned) == _swapped(claim, told) or (turned and denies(claim, told) != denies(told, claim)):
+    if _swapped(claim, told):
+        back = turned or (mine & _MORE and theirs & _LESS) or (mine & _LESS and theirs & _MORE)
+        return "" if back else "it turns the comparison round"
+    if not turned or denies(claim, told) != denies(told, claim):
         return ""
-    return f"it says {turned[0][0]} where the passage says {turned[0][1]}" if turned else "it turns the comparison round"
+    return f"it says {turned[0][0]} where the passage says {turned[0][1]}"
 
 
 def _said(text: str) -> set[str]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 
 from functions.prose import content
-from functions.validator.resting import akin, nearest
+from functions.validator.resting import akin, resting
 
 _NO = re.compile(
-    r"\b(?:not(?! (?:only|just|merely|enough)\b)|no(?! (?:more|less|fewer|later|earlier|longer) than\b)|never|none|neither"
-    r"|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?|prevent(?:s|ed)?|rather than"
-    r"|instead of)\b",
+    r"\b(?:not(?! (?:only|just|merely|enough)\b)|no(?! (?:more|less|fewer|later|earlier|longer) than\b)|never|none|nothing"
+    r"|neither|nor|cannot|without|\w+n['’]t|fail(?:s|ed)? to|unable to|forbid(?:s|den)?|lack(?:s|ed)?|prevent(?:s|ed)?"
+    r"|rather than|instead of)\b",
     re.IGNORECASE,
 )
-# A denial without a word of denial: what is hidden from somebody is what they do not learn.
+# A denial without a word of denial: what is hidden is not learnt, what stays the same does not change.
 _VEILED = re.compile(
     r"\b(?:hid(?:es?|den)|conceal(?:s|ed)?|avoid(?:s|ed)?|refus(?:es?|ed)|withh(?:olds?|eld)|discard(?:s|ed)?"
-    r"|exclud(?:es?|ed)|escap(?:es?|ed)|spar(?:es?|ed)|resist(?:s|ed)?|(?:end|stop)(?:s|ped|ed)? before|intact|untouched"
-    r"|unpublished)\b",
+    r"|exclud(?:es?|ed)|escap(?:es?|ed)|spar(?:es?|ed)|resist(?:s|ed)?|(?:end|stop)(?:s|ped|ed)? before|intact"
+    r"|un\w{3,}(?:ed|able)|(?:the|stay\w*|remain\w*) (?:same|constant)|no (?:more|less|fewer|later|earlier|longer) than)\b",
     re.IGNORECASE,
 )
 _PREFIXED = re.compile(r"\b(?:un|in|im|ir|dis|non)-?(\w{4,})", re.IGNORECASE)
@@ -32,10 +32,15 @@ def denies(text: str, other: str = "") -> bool:
 
 
 def negation(claim: str, passage: str) -> str:
-    """The claim denies something if the nearest sentence of the passage does."""
-    told = nearest(claim, passage)
-    mine, theirs = denies(claim, told), denies(told, claim)
-    denying, other = (claim, told) if mine else (told, claim)
-    if mine == theirs or (_VEILED.search(other) and not _VEILED.search(denying)):
-        return ""
-    return "it denies what the passage affirms" if mine else "it affirms what the passage denies"
+    """The claim denies something if the sentences of the passage that it rests on do, and else the nearest does not."""
+    near = resting(claim, passage)
+    if denies(claim, " ".join(near)):
+        told = " ".join(near)
+        return "" if denies(told, claim) or _veils(told, claim) else "it denies what the passage affirms"
+    told = near[0]
+    return "it affirms what the passage denies" if denies(told, claim) and not _veils(claim, told) else ""
+
+
+def _veils(text: str, denial: str) -> bool:
+    """Whether a text says in one word what is denied beside it in two."""
+    return bool(_VEILED.search(text)) and not _VEILED.search(denial)

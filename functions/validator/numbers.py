@@ -40,6 +40,7 @@ _SPELLED = {word: n for n, word in enumerate(_SMALL.split(), 2)} | {word: 10 * n
 _ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth"
 _SPELLED |= {word: n for n, word in enumerate(_ORDINALS.split(), 3)}
 COUNTED = "|".join(sorted(_SPELLED, key=len, reverse=True))
+MEASURED = rf"(?:\d|(?:{COUNTED})\b|an? (?:{'|'.join(_SIMPLE.split())})\b)"  # how much, not what
 _WORD = re.compile(rf"\b(?:{COUNTED})\b", re.IGNORECASE)
 _ROUGHLY = re.compile(
     r"\b(?:about|around|roughly|nearly|almost|approximately|some|over|more than|under|less than)\s+$", re.IGNORECASE

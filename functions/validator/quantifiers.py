@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 
-from functions.prose import sentences
-from functions.validator.resting import nearest
+from functions.validator.numbers import COUNTED
+from functions.validator.resting import resting
 
 _KINDS = (
     (
         re.compile(
-            r"\b(?:all|every|each|always|any|whole|entire(?:ly)?|constant(?:ly)?|universal(?:ly)?|everywhere|both)\b", re.I
+            rf"(?<!not )\b(?:all|every(?! (?:\d|{COUNTED}))|each|always|any|whole|entire(?:ly)?|constant(?:ly)?"
+            r"|universal(?:ly)?|everywhere|both)\b",
+            re.I,
         ),
         re.compile(
             r"\b(?:every|each|always|any|all|whole|entire(?:ly)?|constant(?:ly)?|universal(?:ly)?|both|no|none|the)\b", re.I
         ),
     ),
     (
-        re.compile(r"\b(?:only(?! (?:about |some )?\d)|alone|solely|exclusively|nothing but)\b", re.I),
+        re.compile(
+            rf"\b(?:only(?! (?:about |some |a )?(?:\d|{COUNTED}|one of))|alone|solely|exclusively|nothing but)\b", re.I
+        ),
         re.compile(r"\b(?:only|alone|solely|exclusive(?:ly)?|nothing|just|one|single|no other)\b", re.I),
     ),
     (
@@ -29,13 +33,14 @@ _SOFT = re.compile(r"\b(?:some|most|many|several|often|usually|normally|sometime
 
 
 def quantifiers(claim: str, passage: str) -> str:
-    """A word that makes a claim general has its like in the nearest sentence of the passage."""
-    told = nearest(claim, passage)
+    """A word that makes a claim general stands in a sentence that it rests on, or the nearest of these has the like."""
+    near = resting(claim, passage)
+    told = near[0]
     for strong, alike in _KINDS:
         if not (word := strong.search(claim)):
             continue
         guarded = _SOFT.search(told) and not _SOFT.search(claim)
-        here = strong.search(told) or (not guarded and alike.search(told) and len(sentences(told)) == 1)
+        here = any(map(strong.search, near)) or (not guarded and alike.search(told))
         if not here:
             return f"it says {word[0].lower()}, which the passage does not"
     return ""

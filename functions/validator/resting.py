@@ -1,4 +1,4 @@
-"""What a claim rests on: the words of claim and passage in one form, and the sentence of the passage that is nearest."""
+"""What a claim rests on: the words of claim and passage in one form, and the sentences of the passage that have them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _LIGHT = frozenset(
 )
 _UN = ("un", "in", "im")  # the denial in such a word is another check's
 _ROOT = 5  # letters that two forms of one word share at least
+_ADDED = 2  # words of a claim that a further sentence has, for the claim to rest on it as well
 
 
 def meaning(text: str) -> set[str]:
@@ -44,6 +45,19 @@ def nearest(claim: str, passage: str) -> str:
         return len(shared(mine, told)) / (1 + len(told | mine))
 
     return max(sentences(passage), key=likeness, default="")
+
+
+def resting(claim: str, passage: str) -> list[str]:
+    """The sentences that a claim is made of: the nearest, and others that have words of it which those before lack."""
+    found, left = [nearest(claim, passage)], meaning(claim)
+    rest = [sentence for sentence in sentences(passage) if sentence != found[0]]
+    while True:
+        left -= shared(left, meaning(found[-1]))
+        added = max(rest, key=lambda sentence: len(shared(left, meaning(sentence))), default="")
+        if len(shared(left, meaning(added))) < _ADDED:
+            return found
+        rest.remove(added)
+        found.append(added)
 
 
 def within(name: str, text: str) -> bool:
