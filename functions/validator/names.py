@@ -42,11 +42,18 @@ def names(claim: str, passage: str, above: str = "") -> str:
 
 
 def _told_otherwise(name: str, passage: str) -> bool:
-    """Whether the passage spells a name out, or shortens it."""
+    """Whether the passage spells a name out, shortens it, or has the country or the people that it is the other of."""
     if any(within(long, passage) for long in _SHORT.get(name, ())):
+        return True
+    if any(_of_place(name, other) or _of_place(other, name) for other in named(passage)):
         return True
     initials = "".join(word[0] for word in re.findall(r"\b[A-Z][a-z]+", passage)).lower()
     return name.isalpha() and 3 <= len(name) <= 6 and name in initials
+
+
+def _of_place(people: str, place: str) -> bool:
+    """Whether one is made from the other: `Malian` from `Mali`, `Italian` from `Italy`."""
+    return len(place) > 3 and re.fullmatch(rf"{re.escape(place[:-1])}[a-z]?(?:an|ese|ish)", people) is not None
 
 
 def _first(claim: str, passage: str, known: set[str]) -> str:

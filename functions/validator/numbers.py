@@ -6,30 +6,12 @@ import re
 from dataclasses import dataclass
 
 from functions.prose import content, sentences
+from functions.validator.derived import results, shares, spans, told_shares
 from functions.validator.names import named
 from functions.validator.resting import NUMBER
+from functions.validator.units import MULTIPLIERS, NAMES, scaled, unit
 
-_UNIT = re.compile(r"\s*-?\s*(%|[^\W\d_]+)")
-_SIMPLE = (
-    "bit byte kilobyte megabyte gigabyte qubit gate core euro dollar crown second minute hour day week month year"
-    " decade century"
-    " thousand million billion trillion round candidate submission time metre kilometre gram kilogram tonne watt volt degree"
-    " percent millisecond microsecond january february march april may june july august september october november december"
-)
-_UNITS = {unit: unit for unit in _SIMPLE.split()} | {
-    "%": "percent", "ms": "millisecond", "kb": "kilobyte", "mb": "megabyte", "gb": "gigabyte", "km": "kilometre",
-    "m": "metre",
-    "kg": "kilogram", "meter": "metre", "kilometer": "kilometre", "ton": "tonne", "hr": "hour", "min": "minute",
-    "centuries": "century",
-}  # fmt: skip
-_SCALES = {  # unit -> what it is a multiple of, and how many
-    "kilobyte": ("byte", 1e3), "megabyte": ("byte", 1e6), "gigabyte": ("byte", 1e9), "minute": ("second", 60.0),
-    "hour": ("second", 3600.0), "day": ("second", 86_400.0), "week": ("second", 604_800.0),
-    "millisecond": ("second", 1e-3),
-    "microsecond": ("second", 1e-6), "year": ("month", 12.0), "decade": ("month", 120.0), "century": ("month", 1200.0),
-    "kilometre": ("metre", 1e3), "kilogram": ("gram", 1e3), "tonne": ("gram", 1e6), "thousand": ("", 1e3),
-    "million": ("", 1e6), "billion": ("", 1e9), "trillion": ("", 1e12),
-}  # fmt: skip
+_UNIT = re.compile(r"\s*-?\s*(?:(?:more|fewer|less|further|full) )?(%|[^\W\d_]+)")
 _SMALL = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
     " nineteen"
@@ -40,27 +22,47 @@ _SPELLED = {word: n for n, word in enumerate(_SMALL.split(), 2)} | {word: 10 * n
 _ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth"
 _SPELLED |= {word: n for n, word in enumerate(_ORDINALS.split(), 3)}
 COUNTED = "|".join(sorted(_SPELLED, key=len, reverse=True))
-MEASURED = rf"(?:\d|(?:{COUNTED})\b|an? (?:{'|'.join(_SIMPLE.split())})\b)"  # how much, not what
+MEASURED = rf"(?:\d|(?:{COUNTED})\b|an? (?:{NAMES})\b)"  # how much, not what
 _WORD = re.compile(rf"\b(?:{COUNTED})\b", re.IGNORECASE)
-_ROUGHLY = re.compile(
-    r"\b(?:about|around|roughly|nearly|almost|approximately|some|over|more than|under|less than)\s+$", re.IGNORECASE
+_ONE = re.compile(rf"\b(?:an?|one|every|per)(?= (?:{NAMES})\b)", re.IGNORECASE)
+_ROUGHLY = (  # what stands before a number, and how far below and above it the passage's may be
+    (re.compile(r"\b(?:about|around|roughly|nearly|almost|approximately|some)\s+(?:an? )?$", re.IGNORECASE), (0.05, 0.05)),
+    (re.compile(r"\b(?:under|below|less than|fewer than)\s+(?:an? )?$", re.IGNORECASE), (0.2, 0.0)),
+    (re.compile(r"\b(?:over|above|beyond|more than|at least)\s+(?:an? )?$", re.IGNORECASE), (0.0, 0.25)),
 )
+_BARE = re.compile(r"\s*(?:[.,;:)]|$|(?:to|and|or|for|in|at|with|against)\b)")  # after a number that nothing is counted by
+_LISTED = re.compile(r"\b(?:the|these|those|all|both|its|their|other)\s+$", re.IGNORECASE)
+_FEW = 5  # things that a passage may name without counting them
+_YEAR = re.compile(r"(?:1[5-9]|20)\d\d$")
 _CLAUSE = re.compile(r"[,;:](?=\s)|\b(?:and|while|whereas|but|against)\b")
-ROUNDED = 0.05  # how far a value may be off that a claim calls approximate
 
 
 @dataclass(frozen=True)
 class Amount:
-    """A number as it is written, its unit where a known one follows, its place, whether it is called approximate."""
+    """A number as it is written, its unit where a known one follows, its place, how far the passage's may be off."""
 
     value: str
     unit: str
     at: int
-    rough: bool = False
+    margin: tuple[float, float] = (0.0, 0.0)
+    of: str = ""  # the unit after `million`
+    noun: str = ""  # the word after it
+    bare: bool = False  # whether none follows
 
     @property
     def said(self) -> str:
         return f"{self.value} {self.unit}".strip()
+
+    def readings(self) -> list[tuple[float, str]]:
+        """The amount in the smallest unit of its kind; none where it is a power, which floats do not hold."""
+        if "^" in self.value or len(self.value) > 30:
+            return []
+        base, factor = scaled(self.unit)
+        found = [(float(self.value) * factor, base)]
+        if self.of:
+            base, more = scaled(self.of)
+            found.append((float(self.value) * factor * more, base))
+        return found
 
 
 def amounts(text: str) -> list[Amount]:
@@ -71,48 +73,56 @@ def amounts(text: str) -> list[Amount]:
 
 
 def _amount(text: str, match: re.Match[str], value: str) -> Amount:
+    before = text[max(0, match.start() - 20) : match.start()]
+    margin = next((margin for pattern, margin in _ROUGHLY if pattern.search(before)), (0.0, 0.0))
     after = _UNIT.match(text, match.end())
-    rough = bool(_ROUGHLY.search(text, max(0, match.start() - 20), match.start()))
-    return Amount(value, _unit(after[1]) if after else "", match.start(), rough)
-
-
-def _unit(word: str) -> str:
-    lower = word.lower()
-    return _UNITS.get(lower) or _UNITS.get(lower.rstrip("s")) or ""
+    name = unit(after[1]) if after else ""
+    further = _UNIT.match(text, after.end()) if after and name in MULTIPLIERS else None
+    bare = bool(_BARE.match(text, match.end()))
+    return Amount(value, name, match.start(), margin, unit(further[1]) if further else "", after[1] if after else "", bare)
 
 
 def numbers(claim: str, passage: str) -> str:
-    """Every number of the claim stands in the passage, with the same unit where the claim gives it one."""
+    """Every number of the claim stands in the passage, or follows from it, with its unit where the claim gives it one."""
     there = amounts(passage)
+    ones = [_amount(passage, match, "1") for match in _ONE.finditer(passage)]
+    told = [reading for other in (*there, *ones) for reading in other.readings()]
+    made = results(claim, told) + spans(claim, passage)
     for mine in sorted(amounts(claim), key=lambda amount: amount.at):
-        if any(_same(mine, other) for other in there):
+        if any(_same(mine, other, there) for other in there) or any(_close(mine, *reading) for reading in told + made):
+            continue
+        share = shares(claim, mine.at)
+        if share and any(_within(part, share, mine.margin) for part in told_shares(passage)):
             continue
         if any(mine.value == other.value for other in there):
             return f"the passage does not say {mine.said}"
-        if _implied(mine, claim):
+        if _implied(mine, claim, there):
             continue
         return f"the number {mine.value} is not in the passage"
     return ""
 
 
-def _implied(mine: Amount, claim: str) -> bool:
-    """`one of the two`: a spelled two counts what is named, it does not measure."""
-    return not claim[mine.at].isdigit() and mine.value == "2" and not mine.unit
-
-
-def _same(mine: Amount, other: Amount) -> bool:
-    if mine.value == other.value and (not mine.unit or mine.unit == other.unit):
-        return True
-    (value, unit), (told, of) = _base(mine), _base(other)
-    if value is None or told is None or unit != of:
+def _implied(mine: Amount, claim: str, there: list[Amount]) -> bool:
+    """`the three sets`: a few, spelled, count what is named and measure nothing, unless the passage counts them itself."""
+    if claim[mine.at].isdigit() or mine.unit or int(mine.value) > _FEW:
         return False
-    return abs(value - told) <= abs(told) * (ROUNDED if mine.rough else 1e-9)
+    return mine.value == "2" or bool(_LISTED.search(claim[: mine.at]) and all(mine.noun != other.noun for other in there))
 
 
-def _base(amount: Amount) -> tuple[float | None, str]:
-    """The amount in the smallest unit of its kind; no value where it is a power, which floats do not hold."""
-    unit, factor = _SCALES.get(amount.unit, (amount.unit, 1.0))
-    return (None if "^" in amount.value or len(amount.value) > 30 else float(amount.value) * factor), unit
+def _same(mine: Amount, other: Amount, there: list[Amount]) -> bool:
+    """Whether two amounts are written alike; a number on its own has the unit that stands with another."""
+    shared = other.bare and any(mine.unit == beside.unit for beside in there)
+    return mine.value == other.value and (not mine.unit or mine.unit == other.unit or shared)
+
+
+def _close(mine: Amount, told: float, base: str) -> bool:
+    return any(base == of and _within(told, value, mine.margin) for value, of in mine.readings())
+
+
+def _within(told: float, said: float, margin: tuple[float, float]) -> bool:
+    """Whether what is told is no further off what is said than its margin."""
+    below, above = margin
+    return said - abs(said) * (below + 1e-9) <= told <= said + abs(said) * (above + 1e-9)
 
 
 def bearers(claim: str, passage: str) -> str:
@@ -145,7 +155,8 @@ def _placed(passage: str) -> list[_Place]:
 
 def _rival(amount: Amount, place: _Place, given: set[str]) -> bool:
     """Whether a place has another number, in the same unit, that the claim does not give as well."""
-    return place.amount.unit == amount.unit and place.amount.value not in given
+    alike = place.amount.unit == amount.unit and bool(_YEAR.match(place.amount.said)) == bool(_YEAR.match(amount.said))
+    return alike and place.amount.value not in given
 
 
 def _score(around: set[str], everything: set[str], place: _Place) -> int:
