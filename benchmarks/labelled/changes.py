@@ -160,6 +160,11 @@ def merged(claim: str, other: str) -> str | None:
     return subject + other[theirs.start() :]
 
 
+def added(claim: str, other: str) -> str:
+    """What another passage says, told along with it."""
+    return f"{claim} {other}"
+
+
 def _named(text: str) -> list[re.Match[str]]:
     plain = {
         "The",

@@ -87,6 +87,7 @@ def _made(text: str, of: str, passage: Passage, told: list[Passage], name: str) 
         "direction": changes.direction(text, passage.text, random),
         "over-generalized": changes.spread(text, passage.text, random),
         "merged": changes.merged(text, random.choice(beside)) if beside else None,
+        "added": changes.added(text, random.choice(sentences(other.text))),
     }
     found = [Labelled(said, passage, kind, of, name) for kind, said in made.items() if said and said != text]
     return [*found, Labelled(text, other, "swapped citation", of, name)]

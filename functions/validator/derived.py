@@ -19,16 +19,21 @@ _ADDED = re.compile(r"\b(?:altogether|together|in all|in total|sum|combined|all 
 _APART = re.compile(r"\b(?:than|before|after|later|earlier|apart|between|separat\w+|differ\w*|gap|within)\b", re.IGNORECASE)
 
 
-def shares(claim: str, at: int) -> float | None:
-    """The share that the word at a place of the claim gives, `a third`."""
-    found = next((match for match in _SHARE.finditer(claim) if match.start(2) == at), None)
-    return _TAKEN[found[1].lower()] / _PARTS[found[2].lower()] if found else None
+def share(text: str, at: int) -> float | None:
+    """The share that the word at a place of a text gives, `a third`."""
+    found = next((match for match in _SHARE.finditer(text) if match.start(2) == at), None)
+    return _share(found) if found else None
+
+
+def _share(found: re.Match[str]) -> float:
+    return _TAKEN[found[1].lower()] / _PARTS[found[2].lower()]
 
 
 def told_shares(passage: str) -> list[float]:
-    """The shares that a passage gives: `12 of the 36`, `25.9 percent`."""
+    """The shares that a passage gives: `12 of the 36`, `25.9 percent`, `a third`."""
     parts = [int(part) / int(whole) for part, whole in _OUT_OF.findall(passage) if int(whole)]
-    return parts + [float(percent) / 100 for percent in _PERCENT.findall(passage)]
+    percents = [float(percent) / 100 for percent in _PERCENT.findall(passage)]
+    return parts + percents + [_share(found) for found in _SHARE.finditer(passage)]
 
 
 def results(claim: str, told: list[tuple[float, str]]) -> list[tuple[float, str]]:
@@ -38,7 +43,7 @@ def results(claim: str, told: list[tuple[float, str]]) -> list[tuple[float, str]
     return added + ([(abs(a - b), unit) for a, b, unit in pairs] if _APART.search(claim) else [])
 
 
-def spans(claim: str, passage: str) -> list[tuple[float, str]]:
+def periods(claim: str, passage: str) -> list[tuple[float, str]]:
     """The months between two dates of a passage: whole years where one of them has no month."""
     if not _APART.search(claim):
         return []

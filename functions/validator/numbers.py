@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from functions.prose import content, sentences
-from functions.validator.derived import results, shares, spans, told_shares
+from functions.validator.derived import results, share, periods, told_shares
 from functions.validator.names import named
 from functions.validator.resting import NUMBER
 from functions.validator.units import MULTIPLIERS, NAMES, scaled, unit
@@ -87,12 +87,14 @@ def numbers(claim: str, passage: str) -> str:
     there = amounts(passage)
     ones = [_amount(passage, match, "1") for match in _ONE.finditer(passage)]
     told = [reading for other in (*there, *ones) for reading in other.readings()]
-    made = results(claim, told) + spans(claim, passage)
+    made = results(claim, told) + periods(claim, passage)
     for mine in sorted(amounts(claim), key=lambda amount: amount.at):
-        if any(_same(mine, other, there) for other in there) or any(_close(mine, *reading) for reading in told + made):
+        part = share(claim, mine.at)
+        if part and any(_within(of, part, mine.margin) for of in told_shares(passage)):
             continue
-        share = shares(claim, mine.at)
-        if share and any(_within(part, share, mine.margin) for part in told_shares(passage)):
+        if part and mine.noun == "of":
+            return f"the passage does not give the share of {part:.0%}"
+        if any(_same(mine, other, there) for other in there) or any(_close(mine, *reading) for reading in told + made):
             continue
         if any(mine.value == other.value for other in there):
             return f"the passage does not say {mine.said}"

@@ -10,7 +10,7 @@ from functions.validator.resting import resting
 _KINDS = (
     (
         re.compile(
-            rf"(?<!not )\b(?:all|every(?! (?:\d|{COUNTED}))|each|always|any|whole|entire(?:ly)?|constant(?:ly)?"
+            rf"(?<!not )\b(?:all|every(?! (?:\d|{COUNTED}))|each(?! other)|always|any|whole|entire(?:ly)?|constant(?:ly)?"
             r"|universal(?:ly)?|everywhere|both)\b",
             re.I,
         ),

@@ -19,9 +19,13 @@ _ROOT = 5  # letters that two forms of one word share at least
 _ADDED = 2  # words of a claim that a further sentence has, for the claim to rest on it as well
 
 
+def meant(text: str) -> list[str]:
+    """The words that carry a text's meaning, in order; numbers and their units have checks of their own."""
+    return [word for word in content(_MEASURED.sub(" ", text)) if word not in _LIGHT]
+
+
 def meaning(text: str) -> set[str]:
-    """The words that carry a text's meaning; numbers and their units have checks of their own."""
-    return {word for word in content(_MEASURED.sub(" ", text)) if word not in _LIGHT}
+    return set(meant(text))
 
 
 def akin(word: str, others: set[str]) -> bool:

@@ -165,6 +165,8 @@ def test_words_that_stand_apart_are_not_joined():
     )
     found = by_code("The urgency with three durations is the time for a computer to break the cipher in use.", apart)
     assert "stand apart" in found.reason
+    added = by_code("Ada described the urgency with three durations and swimming wide rivers keeps old otters happy.", apart)
+    assert "adds" in added.reason
     assert by_code("A computer can break the cipher in use after a time.", apart).verdict == "supported"
 
 
@@ -207,6 +209,61 @@ def test_one_change_makes_it_false(text, reason):
     found = by_code(text, LUND)
     assert found.verdict != "supported"
     assert reason in " ".join(check.said for check in found.checks)
+
+
+TRIAL = Passage(
+    id="p1",
+    source=SOURCE,
+    offset=0,
+    text="The trial of OTTER-1 enrolled 36 children aged 5 to 17 months in Mali, and 12 of the 36 fell ill within a week. "
+    "One puzzle took 4 minutes and the other took 6 minutes. The rule of May 2018 asks for keys of 32 bytes by 2030. "
+    "The rule of April 2019 asks for keys of 48 bytes by 2035. Stars lie 150 megaparsecs apart. Ada found no preference for "
+    "the second dose. The height of the children stayed the same. The first dose costs less than the second. A fault of the sieve alone "
+    "does not explain it. Doses of OTTER-1 reduced the fever by 18.3 percent.",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A third of the children in the trial of OTTER-1 fell ill.",
+        "The Malian children of the trial were at least 5 months old.",
+        "The ill children of the trial fell ill within seven days.",
+        "The two puzzles took ten minutes altogether.",
+        "The rule of 2018 came eleven months before that of 2019, which asks for keys of 384 bits.",
+        "The deadlines of the two rules for the keys are five years apart.",
+        "Stars lie 150 million parsecs from each other.",
+        "Ada found nothing for which the second dose had a preference.",
+        "Doses of OTTER-1 reduced the fever by under a fifth.",
+        "The height of the children did not change.",
+        "The second dose costs more than the first.",
+        "It cannot be explained by a fault of the sieve alone.",
+    ],
+)
+def test_what_a_passage_says_in_other_figures_or_from_the_other_side_is_the_same(text):
+    assert by_code(text, TRIAL).verdict == "supported", by_code(text, TRIAL).reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A fifth of the children of the trial fell ill.", "20%"),
+        ("The ill children of the trial fell ill within eight days.", "8"),
+        ("The two puzzles took eleven minutes altogether.", "11"),
+        ("Both puzzles took ten minutes.", "10"),
+        ("The rule of 2018 came nine months before that of 2019.", "9"),
+        ("The rule of 2019 asks for keys of 385 bits.", "385"),
+        ("Stars lie 150 kiloparsecs apart.", "150 kiloparsec"),
+        ("The height of the children did not stay the same.", "denies"),
+        ("The second dose costs less than the first.", "turns the comparison round"),
+        ("Malawian children of the trial fell ill.", "malawian"),
+        ("Doses of OTTER-1 reduced the fever by under an eighth.", "8"),
+    ],
+)
+def test_other_figures_and_sides_are_still_refused(text, reason):
+    found = by_code(text, TRIAL)
+    assert found.verdict != "supported"
+    assert reason in found.reason
 
 
 CODES = Passage(
@@ -261,5 +318,6 @@ def test_the_labelled_claims_are_judged_as_measured():
     }
     assert share["untouched"] == 0
     assert share["paraphrased"] <= 0.1
-    assert min(share[kind] for kind in ("number", "number of another", "unit", "date", "swapped citation")) >= 0.9
+    assert share["paraphrased-blind"] <= 0.25
+    assert min(share[kind] for kind in ("number", "number of another", "unit", "date", "swapped citation", "added")) >= 0.9
     assert min(share["name"], share["negation"], share["merged"], share["direction"], share["over-generalized"]) >= 0.8
