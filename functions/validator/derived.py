@@ -10,7 +10,7 @@ _ORDINALS = "third quarter fifth sixth seventh eighth ninth tenth"
 _PARTS = {word: n for n, word in enumerate(_ORDINALS.split(), 3)} | {"fourth": 4}
 _SHARE = re.compile(rf"\b(a|one|two|three|four) ({'|'.join(_PARTS)})s?\b", re.IGNORECASE)
 _TAKEN = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4}
-_OUT_OF = re.compile(r"\b(\d+) (?:out )?of (?:the |these |all )?(\d+)\b")
+_OUT_OF = re.compile(r"\b(\d{1,9}) (?:out )?of (?:the |these |all )?(\d{1,9})\b")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)(?: percent\b|\s?%)")
 _MONTHS = {name.lower(): n for n, name in enumerate(month_name) if name}
 _DATE = re.compile(rf"\b(?:({'|'.join(_MONTHS)}) )?(?:\d\d?,? )?((?:1[5-9]|20)\d\d)\b", re.IGNORECASE)
@@ -38,9 +38,12 @@ def told_shares(passage: str) -> list[float]:
 
 def results(claim: str, told: list[tuple[float, str]]) -> list[tuple[float, str]]:
     """Sums and differences of two amounts in one unit, where the claim says that it has made one."""
+    adds, parts = _ADDED.search(claim), _APART.search(claim)
+    if not adds and not parts:
+        return []
     pairs = [(a, b, unit) for (a, unit), (b, other) in combinations(told, 2) if unit == other and unit]
-    added = [(a + b, unit) for a, b, unit in pairs] if _ADDED.search(claim) else []
-    return added + ([(abs(a - b), unit) for a, b, unit in pairs] if _APART.search(claim) else [])
+    added = [(a + b, unit) for a, b, unit in pairs] if adds else []
+    return added + ([(abs(a - b), unit) for a, b, unit in pairs] if parts else [])
 
 
 def periods(claim: str, passage: str) -> list[tuple[float, str]]:

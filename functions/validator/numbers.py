@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from functions.prose import content, sentences
-from functions.validator.derived import results, share, periods, told_shares
+from functions.validator.derived import periods, results, share, told_shares
 from functions.validator.names import named
 from functions.validator.resting import NUMBER
 from functions.validator.units import MULTIPLIERS, NAMES, scaled, unit
@@ -106,7 +106,7 @@ def numbers(claim: str, passage: str) -> str:
 
 def _implied(mine: Amount, claim: str, there: list[Amount]) -> bool:
     """`the three sets`: a few, spelled, count what is named and measure nothing, unless the passage counts them itself."""
-    if claim[mine.at].isdigit() or mine.unit or int(mine.value) > _FEW:
+    if not claim[mine.at].isalpha() or mine.unit or int(mine.value) > _FEW:
         return False
     return mine.value == "2" or bool(_LISTED.search(claim[: mine.at]) and all(mine.noun != other.noun for other in there))
 

@@ -8,10 +8,11 @@ from functions.prose import content, sentences
 
 NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+−]?\d[\d,]*(?:\.\d+)?(?:\^[-−]?\d+(?:\.\d+)?)?(?![\w^])")
 _MEASURED = re.compile(rf"{NUMBER.pattern}(?:\s*(?:%|(?:km|kg|cm|mm|ms|m|g|s|kB|MB|GB)\b))?")
-# Verbs that any statement may be made with: whether a passage has them says nothing.
+# Words that any statement may be made with, and those that other checks judge: whether a passage has them says nothing.
 _LIGHT = frozenset(
     content(
-        "take taken make need require suffice mean give still together go come put become became least around nearly roughly"
+        "cannot nothing never none less least fewer fewest half times"
+        " take taken make need require suffice mean give still together go come put become became around nearly roughly"
     )
 )
 _UN = ("un", "in", "im")  # the denial in such a word is another check's

@@ -134,7 +134,19 @@ async def test_hostile_claims_are_only_text():
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 2000, "1" * 2000, "((((" * 400, "a-" * 900, "1,1" * 600, "Aa" * 1000, "?" * 2000, " "]
+    "text",
+    [
+        "x" * 2000,
+        "1" * 2000,
+        "((((" * 400,
+        "a-" * 900,
+        "1,1" * 600,
+        "-5.2 " * 300,
+        f"{'9' * 900} of {'9' * 900}",
+        "Aa" * 1000,
+        "?" * 2000,
+        " ",
+    ],
 )
 def test_strange_text_is_judged_at_once(text):
     assert by_code(text).verdict != "supported"
