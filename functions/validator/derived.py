@@ -8,7 +8,7 @@ from itertools import combinations
 
 _ORDINALS = "third quarter fifth sixth seventh eighth ninth tenth"
 _PARTS = {word: n for n, word in enumerate(_ORDINALS.split(), 3)} | {"fourth": 4}
-_SHARE = re.compile(rf"\b(a|one|two|three|four) ({'|'.join(_PARTS)})s?\b", re.IGNORECASE)
+_SHARE = re.compile(rf"\b(a|one|two|three|four)[- ]({'|'.join(_PARTS)})s?\b", re.IGNORECASE)
 _TAKEN = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 _OUT_OF = re.compile(r"\b(\d{1,9}) (?:out )?of (?:the |these |all )?(\d{1,9})\b")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)(?: percent\b|\s?%)")
@@ -21,7 +21,7 @@ _APART = re.compile(r"\b(?:than|before|after|later|earlier|apart|between|separat
 
 def share(text: str, at: int) -> float | None:
     """The share that the word at a place of a text gives, `a third`."""
-    found = next((match for match in _SHARE.finditer(text) if match.start(2) == at), None)
+    found = next((match for match in _SHARE.finditer(text) if at in (match.start(1), match.start(2))), None)
     return _share(found) if found else None
 
 
@@ -44,6 +44,12 @@ def results(claim: str, told: list[tuple[float, str]]) -> list[tuple[float, str]
     pairs = [(a, b, unit) for (a, unit), (b, other) in combinations(told, 2) if unit == other and unit]
     added = [(a + b, unit) for a, b, unit in pairs] if adds else []
     return added + ([(abs(a - b), unit) for a, b, unit in pairs] if parts else [])
+
+
+def ratios(told: list[tuple[float, str]]) -> list[float]:
+    """How many times greater one amount is than another in the same unit."""
+    pairs = [(a, b) for (a, unit), (b, other) in combinations(told, 2) if unit == other and unit and min(a, b) > 0]
+    return [max(pair) / min(pair) for pair in pairs]
 
 
 def periods(claim: str, passage: str) -> list[tuple[float, str]]:

@@ -7,6 +7,7 @@ from calendar import month_name
 
 from functions.prose import content, sentences, words
 from functions.validator.resting import meaning, shared, within
+from functions.validator.spelled import spelled
 
 _NAME = re.compile(r"(?<![\w$-])(?:[A-Z][\w’'+]*|\w*[a-z][A-Z]\w*|\w*[A-Za-z]\d[\w]*)(?:-[\w+]+)*")
 _DESIGNATED = re.compile(r"\b([A-Za-z]*[A-Z][\w+-]*) (\d[\d.,-]*\d|\d)(?![\w%])")
@@ -60,6 +61,8 @@ def _first(claim: str, passage: str, known: set[str]) -> str:
     """The first word of a claim that copies a sentence but for it."""
     first = re.match(r"[\w-]+", claim)
     if not first or first[0].lower() in known or not meaning(first[0]) or _told_otherwise(first[0].lower(), passage):
+        return ""
+    if any(spelled(first[0])):
         return ""
     rest = meaning(claim[first.end() :])
     if len(rest) < 3 or not any(len(shared(rest, meaning(told))) >= _COPY * len(rest) for told in sentences(passage)):

@@ -6,27 +6,19 @@ import re
 from dataclasses import dataclass
 
 from functions.prose import content, sentences
-from functions.validator.derived import periods, results, share, told_shares
+from functions.validator.derived import periods, ratios, results, share, told_shares
 from functions.validator.names import named
 from functions.validator.resting import NUMBER
+from functions.validator.spelled import COUNTED, spelled
 from functions.validator.units import MULTIPLIERS, NAMES, scaled, unit
 
 _UNIT = re.compile(r"\s*-?\s*(?:(?:more|fewer|less|further|full) )?(%|[^\W\d_]+)")
-_SMALL = (
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-    " nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SPELLED = {word: n for n, word in enumerate(_SMALL.split(), 2)} | {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
-# `First` and `second` are left out: they put things in order more often than they count.
-_ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth"
-_SPELLED |= {word: n for n, word in enumerate(_ORDINALS.split(), 3)}
-COUNTED = "|".join(sorted(_SPELLED, key=len, reverse=True))
+_ORDINAL = re.compile(r"\b(\d{1,4})(?:st|nd|rd|th)\b")
 MEASURED = rf"(?:\d|(?:{COUNTED})\b|an? (?:{NAMES})\b)"  # how much, not what
-_WORD = re.compile(rf"\b(?:{COUNTED})\b", re.IGNORECASE)
+ROUNDED = (0.05, 0.05)  # how far below and above what a claim calls approximate the passage's number may be
 _ONE = re.compile(rf"\b(?:an?|one|every|per)(?= (?:{NAMES})\b)", re.IGNORECASE)
 _ROUGHLY = (  # what stands before a number, and how far below and above it the passage's may be
-    (re.compile(r"\b(?:about|around|roughly|nearly|almost|approximately|some)\s+(?:an? )?$", re.IGNORECASE), (0.05, 0.05)),
+    (re.compile(r"\b(?:about|around|roughly|nearly|almost|approximately|some)\s+(?:an? )?$", re.IGNORECASE), ROUNDED),
     (re.compile(r"\b(?:under|below|less than|fewer than)\s+(?:an? )?$", re.IGNORECASE), (0.2, 0.0)),
     (re.compile(r"\b(?:over|above|beyond|more than|at least)\s+(?:an? )?$", re.IGNORECASE), (0.0, 0.25)),
 )
@@ -66,10 +58,9 @@ class Amount:
 
 
 def amounts(text: str) -> list[Amount]:
-    found = [
-        _amount(text, match, match[0].replace(",", "").replace("−", "-").lstrip("+")) for match in NUMBER.finditer(text)
-    ]
-    return found + [_amount(text, match, str(_SPELLED[match[0].lower()])) for match in _WORD.finditer(text)]
+    figures = [(match, match[0].replace(",", "").replace("−", "-").lstrip("+")) for match in NUMBER.finditer(text)]
+    ordinals = [(match, match[1]) for match in _ORDINAL.finditer(text)]
+    return [_amount(text, match, value) for match, value in (*figures, *ordinals, *spelled(text))]
 
 
 def _amount(text: str, match: re.Match[str], value: str) -> Amount:
@@ -92,6 +83,8 @@ def numbers(claim: str, passage: str) -> str:
         part = share(claim, mine.at)
         if part and any(_within(of, part, mine.margin) for of in told_shares(passage)):
             continue
+        if mine.unit == "time" and any(_within(of, float(mine.value), ROUNDED) for of in ratios(told)):
+            continue
         if part and mine.noun == "of":
             return f"the passage does not give the share of {part:.0%}"
         if any(_same(mine, other, there) for other in there) or any(_close(mine, *reading) for reading in told + made):
@@ -106,7 +99,7 @@ def numbers(claim: str, passage: str) -> str:
 
 def _implied(mine: Amount, claim: str, there: list[Amount]) -> bool:
     """`the three sets`: a few, spelled, count what is named and measure nothing, unless the passage counts them itself."""
-    if not claim[mine.at].isalpha() or mine.unit or int(mine.value) > _FEW:
+    if not claim[mine.at].isalpha() or mine.unit or float(mine.value) > _FEW:
         return False
     return mine.value == "2" or bool(_LISTED.search(claim[: mine.at]) and all(mine.noun != other.noun for other in there))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from functions.validator.numbers import COUNTED
 from functions.validator.resting import resting
+from functions.validator.spelled import COUNTED
 
 _KINDS = (
     (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _WRITTEN = (
-    "bit byte qubit gate core euro dollar crown second minute hour day week month year decade century thousand million"
-    " billion trillion round candidate submission time metre gram tonne parsec watt volt degree percent january february"
-    " march april may june july august september october november december"
+    "bit byte qubit gate core euro dollar crown second minute hour day week fortnight month year decade century thousand"
+    " million billion trillion round candidate submission time metre gram tonne parsec watt volt degree percent january"
+    " february march april may june july august september october november december"
 )
 _KNOWN = frozenset(_WRITTEN.split())
 _OTHERWISE = {
@@ -17,7 +17,8 @@ _PREFIXES = {"kilo": 1e3, "mega": 1e6, "giga": 1e9, "tera": 1e12, "milli": 1e-3,
 MULTIPLIERS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 _MULTIPLES = {  # unit -> what it is a multiple of, and how many
     "byte": ("bit", 8.0), "minute": ("second", 60.0), "hour": ("second", 3600.0), "day": ("second", 86_400.0),
-    "week": ("second", 604_800.0), "year": ("month", 12.0), "decade": ("month", 120.0), "century": ("month", 1200.0),
+    "week": ("second", 604_800.0), "fortnight": ("second", 1_209_600.0),
+    "year": ("month", 12.0), "decade": ("month", 120.0), "century": ("month", 1200.0),
     "tonne": ("gram", 1e6),
 }  # fmt: skip
 NAMES = "|".join(sorted(_KNOWN - set(MULTIPLIERS), key=len, reverse=True))
