@@ -8,7 +8,7 @@ from functions.prose import sentences
 from functions.validator.resting import meaning, meant, shared
 
 COVERED = 1 / 3  # of a claim's words must stand in its passage: the others may be other words for the same
-RUN = 4  # words one after the other that the passage does not have tell what it does not
+RUN = 5  # words one after the other that the passage does not have tell what it does not
 TOGETHER = 0.6  # of the words that it has must stand in one place of it
 
 

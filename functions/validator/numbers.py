@@ -105,8 +105,8 @@ def _implied(mine: Amount, claim: str, there: list[Amount]) -> bool:
 
 
 def _same(mine: Amount, other: Amount, there: list[Amount]) -> bool:
-    """Whether two amounts are written alike; a number on its own has the unit that stands with another."""
-    shared = other.bare and any(mine.unit == beside.unit for beside in there)
+    """Whether two amounts are written alike; a number on its own is a factor, or has the unit that stands with another."""
+    shared = other.bare and (mine.unit == "time" or any(mine.unit == beside.unit for beside in there))
     return mine.value == other.value and (not mine.unit or mine.unit == other.unit or shared)
 
 
