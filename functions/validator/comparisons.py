@@ -7,7 +7,7 @@ import re
 from functions.prose import content
 from functions.validator.negation import denies
 from functions.validator.numbers import MEASURED
-from functions.validator.resting import nearest
+from functions.validator.resting import resting
 
 _OPPOSITES = tuple(
     (frozenset(one.split()), frozenset(other.split()))
@@ -45,14 +45,14 @@ _PIVOT = re.compile(rf"\b(?:than|before|after)\b(?! (?:about |the )?{MEASURED})"
 
 
 def comparisons(claim: str, passage: str) -> str:
-    """The claim compares in the direction in which the nearest sentence of the passage does."""
-    told = nearest(claim, passage)
-    mine, theirs = _said(claim), _said(told)
+    """The claim compares in the direction in which the nearest sentence of the passage does, or another that it rests on."""
+    told, *others = resting(claim, passage)
+    mine, theirs, elsewhere = _said(claim), _said(told), _said(" ".join(others))
     turned = [
         (sorted(a & mine)[0], sorted(b & theirs)[0])
         for one, other in _OPPOSITES
         for a, b in ((one, other), (other, one))
-        if a & mine and b & theirs and not b & mine and not a & theirs
+        if a & mine and b & theirs and not b & mine and not a & (theirs | elsewhere)
     ]
     if _swapped(claim, told):
         back = turned or (mine & _MORE and theirs & _LESS) or (mine & _LESS and theirs & _MORE)

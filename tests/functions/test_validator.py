@@ -282,6 +282,15 @@ def test_other_figures_and_sides_are_still_refused(text, reason):
     assert reason in found.reason
 
 
+def test_a_claim_made_of_two_sentences_is_compared_with_both():
+    boats = TRIAL.model_copy(
+        update={"text": "The old ferry crosses the river faster. The new ferry carries timber and is slower on the lake."}
+    )
+    assert by_code("The old ferry is faster on the river, the new ferry with timber slower.", boats).verdict == "supported"
+    turned = by_code("The new ferry carries timber and is faster on the lake.", boats)
+    assert turned.reason == "it says faster where the passage says slower"
+
+
 CODES = Passage(
     id="p1",
     source=SOURCE,
