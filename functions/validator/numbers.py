@@ -87,7 +87,7 @@ def numbers(claim: str, passage: str) -> str:
             continue
         if part and mine.noun == "of":
             return f"the passage does not give the share of {part:.0%}"
-        if any(_same(mine, other, there) for other in there) or any(_close(mine, *reading) for reading in told + made):
+        if any(_same(mine, other, there) for other in there) or _close(mine, told + made):
             continue
         if any(mine.value == other.value for other in there):
             return f"the passage does not say {mine.said}"
@@ -110,8 +110,10 @@ def _same(mine: Amount, other: Amount, there: list[Amount]) -> bool:
     return mine.value == other.value and (not mine.unit or mine.unit == other.unit or shared)
 
 
-def _close(mine: Amount, told: float, base: str) -> bool:
-    return any(base == of and _within(told, value, mine.margin) for value, of in mine.readings())
+def _close(mine: Amount, told: list[tuple[float, str]]) -> bool:
+    """Whether an amount is one of those told, in whatever unit of its kind."""
+    said = mine.readings()
+    return any(base == of and _within(there, value, mine.margin) for there, base in told for value, of in said)
 
 
 def _within(told: float, said: float, margin: tuple[float, float]) -> bool:
