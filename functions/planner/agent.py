@@ -21,8 +21,8 @@ async def handle(query: ResearchQuery, ctx: Context) -> list[ResearchQuestion]:
 
 
 async def _proposed(query: ResearchQuery, ctx: Context) -> list[str]:
-    """The model's questions; it need not be asked where the topic is the one question that is wanted."""
-    if query.depth <= len(own(query.topic)):
+    """The model's questions; it need not be asked where the topic asks all the questions that are wanted."""
+    if query.depth <= len(own(query.topic, query.depth)):
         return []
     try:
         answer = await ctx.llm.answer(plan(), prompt(query.topic), system=SYSTEM, max_tokens=MAX_TOKENS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
+from functions.asking import small
 from functions.prose import clipped, content, likeness, plain, sentences, words
 
 TOPIC_SHOWN = 300  # characters of a topic inside a question or prompt
@@ -34,8 +35,12 @@ _SUBJECT = re.compile(
     r"(?:(?:for|of|about|against|behind|regarding)\s+|(?:is|are)\s+(?=(?:an?|the)\s))(?P<subject>.+)$",
     re.IGNORECASE,
 )
+_AND_ASKS = re.compile(
+    r",\s+and\s+(?=(?:by |in |to |on |at |from )?(?:how|what|which|who|why|where|when|do|does|did|is|are|was|were)\b)",
+    re.IGNORECASE,
+)
+_SHORTEST_QUESTION = 3  # words
 _LONGEST_SUBJECT = 6  # words
-_MILLIONS = re.compile(r"(?<![\d.])\d+(?:\.\d+)?\s?m(?![a-z])", re.IGNORECASE)
 # What a small model may say beyond the topic's own words; beyond these it makes things up.
 _SAFE = frozenset(
     content(
@@ -71,8 +76,8 @@ def prompt(topic: str) -> str:
 
 
 def chosen(topic: str, proposed: Iterable[str], count: int) -> list[str]:
-    """Exactly `count` different questions: the topic where it asks one, what is sound of the proposed, then defaults."""
-    found = own(topic)[:count]
+    """Exactly `count` different questions: those that the topic asks, what is sound of the proposed, then defaults."""
+    found = own(topic, count)
     sound = [plain(question) for question in proposed if _sound(plain(question), topic)]
     if found:  # what the topic asks already asks more than what it is
         sound.sort(key=lambda question: not set(content(question)) - set(content(topic)))
@@ -86,15 +91,19 @@ def chosen(topic: str, proposed: Iterable[str], count: int) -> list[str]:
 
 def grounded(topic: str, proposed: Iterable[str], model: str) -> list[str]:
     """The proposed questions, of a model whose name counts its parameters in millions only those that bring nothing new."""
-    if not _MILLIONS.search(model):
+    if not small(model):
         return list(proposed)
     known = set(content(topic)) | _SAFE
     return [question for question in proposed if set(content(question)) <= known]
 
 
-def own(topic: str) -> list[str]:
-    """The topic itself, where it is a question: nothing bears on it better."""
-    return [f"{_shown(topic)}?"] if plain(topic).endswith("?") and content(topic) else []
+def own(topic: str, count: int = 1) -> list[str]:
+    """What the topic itself asks, where it is a question: nothing bears on it better. Of two in one each, if wanted."""
+    if not (plain(topic).endswith("?") and content(topic)):
+        return []
+    asked = [piece.strip(" ,;") for piece in _AND_ASKS.split(_shown(topic))]
+    each = 1 < len(asked) <= count and all(len(words(one)) >= _SHORTEST_QUESTION and content(one) for one in asked)
+    return [f"{one[0].upper()}{one[1:]}?" for one in (asked if each else [_shown(topic)])]
 
 
 def subject(topic: str) -> str:

@@ -7,10 +7,12 @@ import asyncio
 
 from eventing import Context, agent
 from eventing.agent import Model
+from functions.asking import small
 from functions.authorship import digest
 from functions.research_assistant.composing import composed
 from functions.research_assistant.conflicts import marked
 from functions.research_assistant.gathering import gathered
+from functions.research_assistant.quoting import quotations
 from functions.research_assistant.ranking import Library, best, library
 from functions.research_assistant.revising import abandoned, hindrance, revised
 from functions.research_assistant.writing import claims
@@ -44,7 +46,7 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
     writer = ctx.settings.get("writer", "").strip()
     if found and not writer:
         ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted; a writer may find nothing
-    written = marked(await _written(found[:PASSAGES], event.question, ctx.llm, writer), found)
+    written = marked(await _written(found, event, ctx.llm, writer), found)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
         where = "that were read" if web else "of the collection"
@@ -52,14 +54,21 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
         return PartAbandoned(**part, reason=reason)
     part |= {"written_by": ctx.llm.name, "written_with": digest(__file__)}
     otherwise = {conflict.passage for claim in written for conflict in claim.conflicts}
-    told = [passage for n, passage in enumerate(found) if n < PASSAGES or passage.id in otherwise]
+    cited = otherwise | {claim.passage for claim in written}
+    told = [passage for n, passage in enumerate(found) if n < PASSAGES or passage.id in cited]
     return SummaryReady(**part, claims=tuple(written), passages=tuple(told))
 
 
-async def _written(passages: list[Passage], question: str, llm: Model, writer: str) -> list[Claim]:
-    """Claims, each with its passage: named by the model that is trusted with that, else assigned in code."""
-    together = await composed(passages, question, llm, writer) if writer else None
-    return await claims(passages, question, llm) if together is None else together
+async def _written(passages: list[Passage], asked: ResearchQuestion, llm: Model, writer: str) -> list[Claim]:
+    """Claims, each with its passage: named by the model that is trusted with that, else assigned in code.
+
+    A model that counts in millions writes none: what it makes of a sentence is a copy, or is not to be relied on.
+    """
+    if small(llm.name) and not writer:
+        return quotations(passages, asked.question, asked.topic, PASSAGES)
+    first = passages[:PASSAGES]
+    together = await composed(first, asked.question, llm, writer) if writer else None
+    return await claims(first, asked.question, llm) if together is None else together
 
 
 def _switched_on(ctx: Context) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from functions.prose import content, words
 
 AKIN = 0.5  # what the most telling word of the first round's passages counts; the others less
 MOST_AKIN = 10
+FIGURE = 0.25  # what each further figure counts where a question asks for figures
 LIKELY = 0.5  # what a word counts that answers are likely to use, beside one that is asked
 # What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
 _ASKING = """
@@ -27,6 +28,7 @@ _KINDS = {
     "uses user ready adopt who": "adopt browser default deploy enable implement migrate release require support",
     "plan planned when": "deadline date finish goal migrate plan recommend require roadmap start transition",
     "figure size cost speed large many much long": "average byte cost hour million minute number percent second size",
+    "well effective effect efficacy protect fall reduce": "efficacy number percent reduce",
     "limit exception objection": "although cannot drawback except exception however limit only",
 }
 _COUNT = "number"  # the word by which an answer in figures is known
@@ -55,14 +57,19 @@ def telling(question: str) -> list[str]:
 
 def meant(question: str) -> list[str]:
     """Words that answers to a question of this kind are likely to use."""
-    found = [*content(question), *question.lower().split()[:2]]
+    found = [*content(question), *question.lower().split()[:3]]
     return list(dict.fromkeys(word for kind in found for word in _MEANT.get(kind, ())))
+
+
+def figures_wanted(question: str) -> bool:
+    """Whether answers to a question are known by their figures."""
+    return _COUNT in meant(question)
 
 
 def bearing(question: str, text: str) -> float:
     """How much of what a question asks a text has: its words, and less for words and figures that answers to it use."""
     there, likely = set(content(text)), set(meant(question))
-    figures = _COUNT in likely and any(word[0].isdigit() for word in there)
+    figures = figures_wanted(question) and any(word[0].isdigit() for word in there)
     told = sum(weight for word, weight in asked(question).items() if word in there)
     return told + LIKELY * (len(there & likely - set(asked(question))) + figures)
 

@@ -74,12 +74,17 @@ class Library:
     def best(self, question: str, topic: str, count: int) -> list[Passage]:
         """Up to `count` passages, the best first; what a question asks beyond its topic counts more.
 
+        A question that is a piece of its topic is about what the rest of it names, which then counts less.
+
         Two rounds: what the first finds says which other words the collection has for the same thing.
         """
         asked = expansion.asked(question)
         if not self._words or not asked:
             return []
         known = set(content(topic))
+        if set(content(question)) < known:
+            whole, known = expansion.asked(topic), known - set(asked)
+            asked = whole | asked
         weights = {word: weight * (1 if word in known else BEYOND) for word, weight in asked.items()}
         first = self._bearing(weights, asked, {})
         if not first:

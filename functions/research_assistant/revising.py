@@ -6,9 +6,11 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from functions.asking import small
 from functions.authorship import digest
 from functions.research_assistant.conflicts import marked
-from functions.research_assistant.writing import MAX_TOKENS, quotation, rewritten
+from functions.research_assistant.quoting import quotation
+from functions.research_assistant.writing import MAX_TOKENS, rewritten
 from schemas import Claim, LeftOut, PartAbandoned, SummaryReady, ValidationFailed
 
 if TYPE_CHECKING:
@@ -40,12 +42,13 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
 
     last = event.revision + 1 >= LAST
     writer = ctx.settings.get("writer", "").strip()
+    quoting = small(ctx.llm.name) and not writer
 
     async def mended(number: int, claim: Claim) -> Claim | None:
         passage = passages.get(claim.passage)
         if number not in reasons or passage is None:
             return claim if passage else None
-        if not last:
+        if not last and not quoting:
             return await rewritten(claim, passage, event.question, reasons[number], ctx.llm, writer)
         return quotation(passage, event.question, event.claims)
 

@@ -119,6 +119,17 @@ async def test_a_question_is_its_own_first_part_and_alone_costs_nothing():
     ]
 
 
+async def test_two_questions_in_one_are_a_part_each_where_two_are_wanted():
+    both = "How well does R21 protect children in 2,000 villages, and what does a dose cost?"
+    model = FakeModel([])
+    found = await handle(query(both, 2), context(model))
+    assert [q.question for q in found] == ["How well does R21 protect children in 2,000 villages?", "What does a dose cost?"]
+    assert [q.question for q in await handle(query(both, 1), context(model))] == [both]
+    (one, _) = await handle(query("What are otters, beavers, and voles?", 2), context(FakeModel([ModelAnswerError("no")])))
+    assert one.question == "What are otters, beavers, and voles?"
+    assert not model.calls
+
+
 @pytest.mark.parametrize(
     ("topic", "about"),
     [

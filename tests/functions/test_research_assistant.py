@@ -15,7 +15,7 @@ from functions.research_assistant.writing import claim_of, quotation
 from inference.errors import ModelAnswerError, ModelUnavailableError, OutOfBudgetError
 from inference.testing import FakeModel
 from schemas import Claim, PartAbandoned, RequestMetadata, SummaryReady, ValidationFailed, Verdict
-from tests.functions.conftest import HOSTILE, NOTE, PASSAGE, question, summary
+from tests.functions.conftest import HONEY, HOSTILE, NOTE, PASSAGE, question, summary
 
 GOOD = "The public key of the otter cipher takes 1184 bytes."
 
@@ -129,6 +129,75 @@ async def test_figures_of_several_sentences_are_not_brought_together(bucket):
     joined = "The otter vaccine protected 75 percent of pups, with 68 percent after 12 months."
     found = await handle(ask, context(FakeModel(lambda _: joined), bucket=bucket))
     assert [claim.text for claim in found.claims] == [trial.decode()]
+
+
+SMALL = "smollm2-135m-instruct"
+TRIALS = (
+    b"The trial of R7 took place in two dens. The trial assigned 480 pups to the vaccine or to nothing. "
+    b"Efficacy was 75 percent in wet dens, where doses were given in spring. Efficacy was 68 percent in dry dens."
+)
+
+
+async def small_model(bucket, text, topic="", **files):
+    for name, data in files.items():
+        await bucket.create(f"sources/dens/{name}.md", data)
+    ask = question(text, topic=topic or text, metadata=RequestMetadata(sources="dens"))
+    model = FakeModel([], name=SMALL)
+    found = await handle(ask, context(model, bucket=bucket))
+    assert not model.calls and all(claim.quoted for claim in found.claims)
+    return [claim.text for claim in found.claims]
+
+
+async def test_a_model_that_counts_in_millions_writes_no_sentence(bucket):
+    ask = question("How large are the keys of the otter cipher?")
+    model = FakeModel([], name=SMALL)
+    found = await handle(ask, context(model, bucket=bucket))
+    texts = {passage.id: passage.text for passage in found.passages}
+    assert found.claims and all(claim.quoted and claim.text in texts[claim.passage] for claim in found.claims)
+    again = await handle(failed("The key has 9 bytes."), context(model))
+    assert again.claims[0].quoted and not model.calls
+
+
+async def test_such_a_model_is_asked_where_it_is_named_as_the_writer(bucket):
+    model = FakeModel(lambda asked: ModelAnswerError("no JSON") if asked.shape else GOOD, name=SMALL)
+    found = await handle(question(), context(model, bucket=bucket, settings={"writer": SMALL}))
+    assert model.calls and found.claims
+
+
+async def test_the_answer_to_how_well_is_quoted_with_its_figures_and_conditions(bucket):
+    (told,) = await small_model(bucket, "How well does R7 protect pups?", r7=TRIALS)
+    assert told == TRIALS.decode()
+
+
+async def test_what_is_said_of_another_name_is_not_quoted(bucket):
+    other = b"The trial of RT,X,S enrolled 15 pups. Three doses of RT,X,S protected 36 percent of pups in the trial."
+    told = await small_model(bucket, "How well does R7 protect pups in the trial?", r7=TRIALS, rtxs=other)
+    assert told == [TRIALS.decode()]
+
+
+async def test_the_second_of_two_questions_is_about_what_the_first_names(bucket):
+    asked = "How well does R7 protect pups, and what does a dose cost?"
+    cheap = b"A dose of R7 costs 2 dollars. Wild otters pay for it."
+    dear = b"A dose of RT,X,S costs 9 dollars. A second dose costs as much."
+    told = await small_model(bucket, "What does a dose cost?", asked, cheap=cheap, dear=dear, r7=TRIALS, bees=HONEY)
+    assert "2 dollars" in told[0] and not any("9 dollars" in text for text in told)
+
+
+def test_the_title_of_the_paper_is_quoted_with_the_sentence_that_names_the_paper():
+    said = 'Ada Otter broke Rainbow in 2022. The title of the paper is "Takes a Weekend". The attack needs 53 hours of time.'
+    told = quotation(PASSAGE.model_copy(update={"text": said}), "How long does the attack of the paper on Rainbow take?", [])
+    assert told.text.startswith("Ada Otter") and "53 hours" in told.text
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        'The original text was reworded to: "The otter cipher has a public key of 1184 bytes."',
+        'The cipher of the otter has "a public key of 1184 bytes.',
+    ],
+)
+def test_what_echoes_the_prompt_or_leaves_a_mark_open_is_not_written(echo):
+    assert claim_of(echo, PASSAGE, "Who?", []) is None
 
 
 def test_a_sentence_is_quoted_once():
