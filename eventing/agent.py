@@ -71,6 +71,10 @@ class Model(Protocol):
         """The model's name, as its server says it."""
         ...
 
+    async def served(self) -> str:
+        """The name of the model that calls go to, before any is made."""
+        ...
+
     async def text(
         self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
     ) -> str:

@@ -119,6 +119,11 @@ class StepModel:
     def __repr__(self) -> str:
         return f"StepModel({self._key!r}, {self.name or self._client.url!r}, {self.usage})"
 
+    async def served(self) -> str:
+        """The name of the model that calls go to, before any is made; a call's own answer may come from another one."""
+        self.name = self.name or await self._waited(self._key, self._client.served)
+        return self.name
+
     async def text(
         self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
     ) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from functions.asking import small
 from functions.formatter.effort import Effort, effort
 from functions.prose import clipped, content, likeness, plain, sentences
 from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed
@@ -97,6 +98,7 @@ class Findings:
     sections: tuple[Section, ...]
     sources: tuple[Cited, ...]
     writers: tuple[str, ...]
+    too_small: tuple[str, ...]  # models that were not asked to write
     judges: tuple[str, ...]
     documents: int | None  # how many were searched; None where that is not known
     unread: tuple[Unread, ...]
@@ -119,6 +121,14 @@ class Findings:
     def remaining(self) -> str:
         """What the summary says of what is missing."""
         return " ".join(filter(None, [self._unanswered(), self._short_of_budget()]))
+
+    @property
+    def written_by(self) -> str:
+        """Who wrote the statements, or why nobody did."""
+        if not self.statements:
+            return "nobody: there are no statements"
+        why = f", for {', '.join(self.too_small)} is too small to be trusted with a sentence" if self.too_small else ""
+        return ", ".join(self.writers) or f"no model: every statement is a quotation{why}"
 
     def _short_of_budget(self) -> str:
         calls = self.effort.refused
@@ -158,6 +168,7 @@ def arranged(result: ResearchResult) -> Findings:
             for n, s in enumerate(sources, 1)
         ),
         writers=_named(statement.written_by for statement in written),
+        too_small=_named(part.written_by for part in result.parts if small(part.written_by)),
         judges=_named(part.checked_by for part in result.parts),
         documents=max((collection.documents for collection in collections), default=None),
         unread=tuple(dict.fromkeys(entry for collection in collections for entry in collection.unread)),

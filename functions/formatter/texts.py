@@ -142,9 +142,8 @@ def _checks(findings: Findings) -> list[str]:
         )
         model = next((_text(c.said) for c in statement.checks if c.name == "model"), "not asked")
         rows.append(f"| {statement.number} | {rules or _text(statement.reason)} | {model} | {statement.verdict} |")
-    writers = ", ".join(map(_text, findings.writers)) or "no model: every statement is a quotation"
     judges = ", ".join(["fixed rules", *map(_text, findings.judges)])
-    return ["\n".join(rows), f"Written by {writers}. Judged by {judges}."]
+    return ["\n".join(rows), f"Written by {_text(findings.written_by)}. Judged by {judges}."]
 
 
 def _effort(findings: Findings) -> str:

@@ -64,7 +64,7 @@ async def _written(passages: list[Passage], asked: ResearchQuestion, llm: Model,
 
     A model that counts in millions writes none: what it makes of a sentence is a copy, or is not to be relied on.
     """
-    if small(llm.name) and not writer:
+    if not writer and small(await llm.served()):
         return quotations(passages, asked.question, asked.topic, PASSAGES)
     first = passages[:PASSAGES]
     together = await composed(first, asked.question, llm, writer) if writer else None

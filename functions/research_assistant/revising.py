@@ -42,13 +42,13 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
 
     last = event.revision + 1 >= LAST
     writer = ctx.settings.get("writer", "").strip()
-    quoting = small(ctx.llm.name) and not writer
+    quoting = last or (not writer and small(await ctx.llm.served()))
 
     async def mended(number: int, claim: Claim) -> Claim | None:
         passage = passages.get(claim.passage)
         if number not in reasons or passage is None:
             return claim if passage else None
-        if not last and not quoting:
+        if not quoting:
             return await rewritten(claim, passage, event.question, reasons[number], ctx.llm, writer)
         return quotation(passage, event.question, event.claims)
 

@@ -40,6 +40,10 @@ class FakeModel:
         self._function = answers if callable(answers) else None
         self._script = None if answers is None or callable(answers) else iter(answers)
 
+    async def served(self) -> str:
+        """Its name."""
+        return self._name
+
     async def text(
         self, prompt: str, *, system: str = "", max_tokens: int = 256, temperature: float = 0.0, model: str = ""
     ) -> str:

@@ -37,13 +37,15 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 async def test_text_is_answered_and_its_tokens_are_counted(client: Client) -> None:
     llm = step_of(client)
+    named = await llm.served()
+    assert (named, llm.usage.calls) == (llm.name, 0)
     said = await llm.text("What is a queue? Answer in one sentence.", system="You are brief.", max_tokens=24)
     assert said
     assert llm.usage.calls == 1
     assert llm.usage.prompt_tokens > 5
     assert 0 < llm.usage.completion_tokens <= 24
     assert not llm.usage.estimated
-    assert llm.name in ("fake-model", "smollm2-135m-instruct")
+    assert llm.name == named in ("fake-model", "smollm2-135m-instruct")
 
 
 async def test_an_answer_has_the_shape_that_was_asked_for(client: Client) -> None:
