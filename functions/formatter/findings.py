@@ -211,7 +211,7 @@ def _left_out(part: Part) -> tuple[Omitted, ...]:
 
 def _same(claim: Claim, other: Claim) -> bool:
     """Whether two claims rest on one passage and say much the same of it."""
-    alike = claim.text == other.text or likeness(claim.text, other.text) >= ALIKE
+    alike = claim.text in other.text or likeness(claim.text, other.text) >= ALIKE
     return claim.passage == other.passage and alike
 
 

@@ -90,11 +90,13 @@ def chosen(topic: str, proposed: Iterable[str], count: int) -> list[str]:
 
 
 def grounded(topic: str, proposed: Iterable[str], model: str) -> list[str]:
-    """The proposed questions, of a model whose name counts its parameters in millions only those that bring nothing new."""
+    """The proposed questions; of a small model those that bring nothing new and, where the topic asks, keep half of it."""
     if not small(model):
         return list(proposed)
-    known = set(content(topic)) | _SAFE
-    return [question for question in proposed if set(content(question)) <= known]
+    mine = set(content(topic))
+    least = len(mine) / 2 if own(topic) else 1
+    told = [(question, set(content(question))) for question in proposed]
+    return [question for question, said in told if said <= mine | _SAFE and len(said & mine) >= least]
 
 
 def own(topic: str, count: int = 1) -> list[str]:

@@ -125,6 +125,9 @@ class _Model:
     usage: _Usage = field(default_factory=_Usage)
     calls: int = 0
 
+    async def served(self) -> str:
+        return self.name
+
     async def text(self, prompt: str, **_: Any) -> str:
         call, self.calls = f"{self.key}#{self.calls}", self.calls + 1
         return await self.process.effect(f"buy {call}", lambda: self.process.world.buy(call, prompt), NotNowError)

@@ -277,6 +277,20 @@ def test_durations_read_as_people_say_them(ms, shown):
     assert duration(ms) == shown
 
 
+def test_a_sentence_of_a_longer_quotation_is_pointed_at():
+    whole = Claim(text=PASSAGE.text, passage="p1", quoted=True)
+    found = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=(passed(whole), passed(QUOTE, part=2))))
+    assert found.sections[1].again == (1,) and len(found.statements) == 1
+
+
+def test_a_model_that_was_too_small_to_write_is_named():
+    parts = (passed(QUOTE, written_by="smollm2-135m-instruct"),)
+    found = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=parts))
+    assert "smollm2-135m-instruct is too small" in rendered(found) and "is too small" in markdown(found)
+    other = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=(passed(QUOTE, written_by="llama-70b"),)))
+    assert "too small" not in rendered(other) and "no model: every statement is a quotation" in rendered(other)
+
+
 def test_a_claim_on_the_same_passage_that_says_much_the_same_is_pointed_at():
     other = Claim(text="Ada Otter has published it on 5 July 2022.", passage="p1")
     found = arranged(result(passed(QUOTE), passed(other, WRITTEN, part=2)))

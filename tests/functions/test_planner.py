@@ -105,6 +105,13 @@ async def test_a_small_model_brings_nothing_new_into_a_question(model, taken):
     assert [q.question for q in found][: len(taken)] == taken
 
 
+async def test_a_small_model_asks_of_a_question_no_smaller_part_than_half():
+    asked = {f"question_{n}": "" for n in range(1, 6)} | {"question_1": "What are the risks of the James Webb telescope?"}
+    topic = "Can crowding of Cepheids explain the Hubble tension, according to the James Webb telescope?"
+    found = await handle(query(topic, 2), context(FakeModel([asked], name=SMALL)))
+    assert [q.question for q in found] == [topic, defaults(topic)[1]]
+
+
 async def test_a_question_is_its_own_first_part_and_alone_costs_nothing():
     model = FakeModel([])
     (alone,) = await handle(query("How large is an ML-KEM-768 ciphertext?", 1), context(model))

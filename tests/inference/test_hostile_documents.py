@@ -34,7 +34,8 @@ async def test_orders_to_a_real_model_are_only_text(embedded_url, name):
     store = memory_bucket()
     await store.create("sources/evil/otter.md", f"# Otter cipher\n\n{told(DOCUMENTS[name]).text}".encode())
     asked = question(metadata=RequestMetadata(sources="evil"))
-    written = await research(asked, context(model(embedded_url, "research"), bucket=store))
+    settings = {"writer": "smollm2-135m-instruct"}  # else a model so small would not be asked
+    written = await research(asked, context(model(embedded_url, "research"), bucket=store, settings=settings))
     assert isinstance(written, SummaryReady)
     passages = {passage.id: passage for passage in written.passages}
     assert {claim.passage for claim in written.claims} <= set(passages)
