@@ -3,17 +3,20 @@
 import asyncio
 import functools
 import hashlib
+import io
 import json
 import re
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from pypdf import PdfReader
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from eventing.cli import asking, gateway
+from eventing.editions import suffix
 from eventing.envelope import Event, to_json, to_request
 from eventing.errors import StoreError
 from eventing.runtime import Runtime
@@ -23,6 +26,8 @@ from eventing.testing import NOON, REQUEST, Broker, context, memory_bucket
 from eventing.testing.shelf import Shelf
 from functions.accounts import PATIENCE_S, Desk
 from functions.formatter.agent import handle
+from functions.formatter.findings import arranged
+from functions.formatter.texts import as_json
 from functions.gateway import main
 from inference.errors import InferenceError, ModelRefusedError, ModelUnavailableError
 from inference.testing import FakeModel, FakeServer
@@ -312,6 +317,14 @@ async def test_a_report_is_printed_cited_and_served_with_its_record(world):
     assert [item["title"] for item in csl.json()] == ["Hybrid key exchange", "A PDF of many pages"]
     assert hashlib.sha256(record.content).hexdigest() == complete.evidence
     assert {answer.headers["x-content-type-options"] for answer in (printed, bibtex, csl, record)} == {"nosniff"}
+
+
+async def test_a_print_that_lacks_a_font_names_the_page_of_its_edition(world):
+    page = as_json(arranged(full(REQUEST).model_copy(update={"topic": "量子"}))).encode()
+    await world.store.create(f"pages/{REQUEST}/report{suffix(2)}.json", page)
+    printed = PdfReader(io.BytesIO(world.client.get(f"/report/{REQUEST}.pdf?edition=2").content))
+    links = {link.get_object()["/A"]["/URI"] for link in printed.pages[0]["/Annots"]}
+    assert links == {f"http://localhost:8080/report/{REQUEST}?edition=2"}
 
 
 async def test_a_report_is_served_in_three_forms(world):

@@ -144,7 +144,8 @@ def _balanced(text: str) -> bool:
 @pytest.mark.parametrize("order", range(len(ORDERS)))
 def test_a_pdf_shows_it_as_text(order):
     text = " ".join(DOCUMENTS[f"{dress}-{order}"] for dress in DRESSES)
-    made = PdfReader(io.BytesIO(printing.pdf(as_json(arranged(result(f'{text} #eval("1") $x$ \\u{41} @x <y>'))).encode())))
+    report = as_json(arranged(result(f'{text} #eval("1") $x$ \\u{41} @x <y>'))).encode()
+    made = PdfReader(io.BytesIO(printing.pdf(report, "http://localhost:8080/report/1")))
     assert "#eval(" in "".join(page.extract_text() for page in made.pages).replace("\n", " ")
     assert not [note for page in made.pages for note in page.get("/Annots", [])]
 
