@@ -178,7 +178,8 @@ async def _report_pdf(request: Request, request_id: str) -> Response:
     edition = _edition(request)
     data = await reading.report(UUID(request_id), "json", edition, _runtime())
     page = f"{_runtime().public_url}/report/{request_id}" + ("" if edition == "0" else f"?edition={edition}")
-    return _file(await asyncio.to_thread(printing.pdf, data, page), "application/pdf", f"report-{request_id}.pdf")
+    made = await asyncio.to_thread(printing.pdf, data, page, _runtime().settings.get("fonts", ""))
+    return _file(made, "application/pdf", f"report-{request_id}.pdf")
 
 
 async def _report_bibtex(request: Request, request_id: str) -> Response:

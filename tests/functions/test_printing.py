@@ -1,9 +1,12 @@
 """The PDF of a report says which of its characters it cannot show."""
 
 import io
+from pathlib import Path
 
+import pytest
 from pypdf import PdfReader
 
+from eventing.errors import ConfigurationError
 from eventing.testing import REQUEST
 from functions.formatter.findings import arranged
 from functions.formatter.texts import as_json
@@ -14,11 +17,12 @@ PAGE = f"http://localhost:8080/report/{REQUEST}"
 # One of a script each: Latin, Greek, Cyrillic, Armenian, Hebrew, Arabic, Devanagari, Thai, Georgian, Hangul, kana, Han; punctuation
 # that is cut at the ends of a line, a mark that joins what stands before it, and signs.
 SCRIPTS = "éλжԲשعहกგ한かア量𠀀、（\u302a✓⚠∮₂𝔄🦦€"
+FONTS = Path(__file__).with_name("fonts")  # a font of one glyph: a square for U+91CF
 
 
-def printed(topic: str) -> PdfReader:
+def printed(topic: str, fonts: str = "") -> PdfReader:
     report = as_json(arranged(full(REQUEST).model_copy(update={"topic": topic})))
-    return PdfReader(io.BytesIO(printing.pdf(report.encode(), PAGE)))
+    return PdfReader(io.BytesIO(printing.pdf(report.encode(), PAGE, fonts)))
 
 
 def read(made: PdfReader) -> str:
@@ -52,3 +56,14 @@ def test_a_report_that_can_be_read_says_nothing_of_it():
     made = printed("Keys of the otter: naïve, 1 µm")
     assert "can be read" not in read(made)
     assert not links(made)
+
+
+def test_a_folder_of_fonts_is_used_for_what_the_others_lack():
+    said = read(printed("Keys 量子", str(FONTS)))
+    assert "量" in said
+    assert "Boxes stand for 1 character that no font at hand has: U+5B50." in " ".join(said.split())
+
+
+def test_a_folder_that_is_none_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"TORPOR_SETTING_FONTS is .*/none, which is no folder"):
+        printed("Keys", str(tmp_path / "none"))
