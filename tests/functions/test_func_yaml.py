@@ -17,6 +17,7 @@ MOST = {"planner": 4, "research_assistant": 8, "validator": 8, "tracker": 1}
 LIMITS = {"planner": "120", "research_assistant": "300", "validator": "300", "tracker": "20"}
 MODELLED = LIMITS.keys() - {"tracker"}
 ACCOUNTING = {"gateway", "tracker"}  # they open and close a request's account at the scheduler
+LINKING = {"formatter", "gateway"}  # they write links to the report
 OWN = {"gateway": "functions/gateway/main.py", "tracker": "functions/tracker/main.py"}
 
 
@@ -39,6 +40,7 @@ def test_func_yaml_says_what_the_platform_needs(name):
     assert envs["TORPOR_TIME_LIMIT_S"] == LIMITS.get(name, "60")
     assert "TORPOR_MODEL_URL" in envs or name not in MODELLED | ACCOUNTING
     assert ("TORPOR_MODEL_KEY" in envs) == ("TORPOR_MODEL_URL" in envs and name not in ACCOUNTING)
+    assert ("TORPOR_PUBLIC_URL" in envs) == (name in LINKING)
     assert (options["scale"]["min"], options["scale"]["max"]) == (0, MOST.get(name, 4))
     assert options["resources"]["limits"]["concurrency"] == (100 if name == "gateway" else 8)
 
