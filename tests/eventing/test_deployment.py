@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.deployment import cluster, engines, images
+from eventing.deployment import cluster, deploying, engines, images
 from eventing.deployment.errors import DeploymentError
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +140,20 @@ def test_a_cluster_that_cannot_take_them_is_told_before_anything_is_deployed(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(DeploymentError, match=re.escape(told)):
         cluster.examine("torpor")
+
+
+def test_what_func_writes_down_while_it_deploys_does_not_change_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = ROOT / "functions" / "validator" / "func.yaml"
+    before = written.read_bytes()
+    program(tmp_path, "func", f'cp "$3/func.yaml" {tmp_path}/given && echo "namespace: torpor" >> "$3/func.yaml"')
+    program(tmp_path, "kubectl", f'printf "{LINES}"')
+    monkeypatch.setattr(images, "pushed", lambda: {"validator": "r.example/validator@sha256:0"})
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    deploying.deploy(["validator"], lambda _: None)
+    assert (tmp_path / "given").read_bytes() == before
+    assert written.read_bytes() == before
 
 
 def test_a_function_is_named_as_a_folder_or_as_a_service() -> None:
