@@ -168,7 +168,7 @@ def main() -> None:
     names = [BARE, *given.agents]
     images = {name: given.image.format(agent=given.agents[0] if name == BARE else name) for name in names}
     cluster.apply(*(service(name, image, given.cpu) for name, image in images.items()))
-    cluster.kubectl("wait", "--for=condition=Ready", "ksvc", "--all", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Ready", "ksvc", "--all", "--timeout=300s")
     try:
         found = measured(cluster, names, given.rounds)
     finally:
