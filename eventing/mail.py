@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from typing import TypeVar
 from urllib.parse import unquote, urlparse
 
 from eventing import telemetry
@@ -36,6 +37,8 @@ USED = LEASE * 2 / 3  # of a lease, after which nothing more is sent under it
 TIME_LIMIT_S = 20.0
 MARK_AGAIN_S = (0.5, 1.0, 2.0, 4.0)
 HELD_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # looks at a claim that another process holds, before it is left to it
+
+T = TypeVar("T")
 
 
 class MailError(NotNowError):
@@ -157,7 +160,8 @@ class ClaimedMailer:
         """
         folder = f"requests/{self.key.request_id}/mail{suffix(self.key.edition)}"
         until = self.clock() + USED  # of when this step began, however long a claim is waited for
-        attempt = await self._claimed(folder)
+        # Whoever holds the claim is waited for: two deliveries at once are no failure.
+        attempt = await self._again(lambda: self._claim(folder), self.held_again, ClaimHeldError)
         if attempt is None:
             return False
         if "From" not in message:
@@ -181,12 +185,15 @@ class ClaimedMailer:
 
     async def _mark(self, key: str, sent: bytes) -> None:
         """Note that the mail is out. A store that is away for a moment is no reason to send it again."""
-        for pause in MARK_AGAIN_S:
-            with contextlib.suppress(StoreError):
-                await self.objects.create(key, sent, "application/json")
-                return
+        await self._again(lambda: self.objects.create(key, sent, "application/json"), MARK_AGAIN_S, StoreError)
+
+    async def _again(self, do: Callable[[], Awaitable[T]], pauses: Sequence[float], error: type[EventingError]) -> T:
+        """What `do` gives, tried once more after each pause while it fails by `error`."""
+        for pause in pauses:
+            with contextlib.suppress(error):
+                return await do()
             await self.sleep(pause)
-        await self.objects.create(key, sent, "application/json")
+        return await do()
 
     async def _deliver(self, message: EmailMessage, until: datetime) -> None:
         def check() -> None:
@@ -204,14 +211,6 @@ class ClaimedMailer:
             if (traceparent := telemetry.context().get("traceparent")) and "Traceparent" not in message:
                 message["Traceparent"] = traceparent
             await asyncio.to_thread(self.server.deliver, message, check)
-
-    async def _claimed(self, folder: str) -> int | None:
-        """As `_claim`, once whoever holds the claim has marked or returned it: two deliveries at once are no failure."""
-        for pause in self.held_again:
-            with contextlib.suppress(ClaimHeldError):
-                return await self._claim(folder)
-            await self.sleep(pause)
-        return await self._claim(folder)
 
     async def _claim(self, folder: str) -> int | None:
         """The number of the claim that is ours; None where the mail is out."""
