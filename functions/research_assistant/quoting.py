@@ -84,6 +84,11 @@ def names(text: str) -> set[str]:
     return set(_NAME.findall(text))
 
 
+def figures(text: str) -> set[str]:
+    """The words of a text that begin with a digit."""
+    return {word for word in content(text) if word[0].isdigit()}
+
+
 def _named_before(question: str, topic: str) -> set[str]:
     """Names that can be nothing else (`R21`, `KyberSlash`) which its topic has before a question: what `it` means there."""
     before, piece, _ = topic.lower().partition(question.lower().rstrip("?. "))
@@ -100,9 +105,9 @@ def _fit(told: str, places: Sequence[tuple[int, int]], said: Sequence[str]) -> b
 
 def _told(question: str, text: str) -> float:
     """How much of what a question asks a text tells; where figures are wanted, each of them counts."""
-    new = {word for word in content(text) if word[0].isdigit()} - set(content(question))
-    figures = FIGURE * max(0, len(new) - 1) if figures_wanted(question) else 0.0
-    return bearing(question, text) + sum(_named_in(question, text)) + figures
+    new = figures(text) - set(content(question))
+    more = FIGURE * max(0, len(new) - 1) if figures_wanted(question) else 0.0
+    return bearing(question, text) + sum(_named_in(question, text)) + more
 
 
 def _asked_in(question: str, text: str) -> float:

@@ -11,7 +11,7 @@ from functions.asking import NO_ANSWER
 from functions.prose import clipped, content, likeness, plain, sentences, shown, words
 from functions.research_assistant.conflicts import SAME, repeats
 from functions.research_assistant.expansion import bearing
-from functions.research_assistant.quoting import FEWEST_WORDS, LEANING, quotation
+from functions.research_assistant.quoting import FEWEST_WORDS, LEANING, figures, quotation
 from schemas import Claim, Passage
 
 if TYPE_CHECKING:
@@ -78,12 +78,8 @@ def _lesser(written: Claim, quoted: Claim, passage: Passage, question: str) -> b
 
 def _of_several(text: str, passage: Passage) -> bool:
     """Whether no one sentence of the passage has all the figures of a claim."""
-    mine = _figures(text)
-    return bool(mine) and not any(mine <= _figures(told) for told in sentences(passage.text))
-
-
-def _figures(text: str) -> set[str]:
-    return {word for word in content(text) if word[0].isdigit()}
+    mine = figures(text)
+    return bool(mine) and not any(mine <= figures(told) for told in sentences(passage.text))
 
 
 async def _answers(passages: Sequence[Passage], question: str, model: Model) -> list[str]:
