@@ -16,7 +16,7 @@ from tests.local.running import ROOT, until
 
 NAMESPACE = "torpor"
 AGENTS = sorted(folder.name.replace("_", "-") for folder in functions(ROOT))
-_OF = "serving.knative.dev/service"
+_OF, _REVISION = "serving.knative.dev/service", "serving.knative.dev/revision"
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ class Pods:
         return list(found["items"])
 
     def ready(self, agent: str) -> list[str]:
-        """The names of an agent's pods that take events."""
-        return [pod["metadata"]["name"] for pod in self.of(agent) if _kept(pod) and _is(pod, "Ready")]
+        """The names of an agent's pods that take events; those of an earlier revision take none, and stay for a while."""
+        current = {one["revisionName"] for one in self.service(agent)["status"]["traffic"]}
+        found = [pod for pod in self.of(agent) if pod["metadata"]["labels"][_REVISION] in current]
+        return [pod["metadata"]["name"] for pod in found if _kept(pod) and _is(pod, "Ready")]
 
     def service(self, agent: str) -> dict[str, Any]:
         return self.kubectl.get("services.serving.knative.dev", agent, NAMESPACE)
