@@ -23,9 +23,25 @@ LIMIT_S = 30.0  # a touch is answered once the agent is awake; who began to wake
 
 
 def surely_next(workflow: Workflow, step: Step) -> frozenset[str]:
-    """The agents that may get an answer of the step, and without which the request cannot end, whatever is answered."""
-    following = {taker.agent for event in step.answers for taker in workflow.takers(event)} - {step.agent}
+    """The agents that come next, without which the request cannot end whatever the step answers.
+
+    Who does a brief step has no time to wake the one after it, so that one counts as next too.
+    """
+    following = _soon(workflow, step.answers, ()) - {step.agent}
     return frozenset(agent for agent in following if _leads_to(workflow, step, agent, ()))
+
+
+def surely_after(workflow: Workflow, event: str) -> frozenset[str]:
+    """The agents that are needed next once the event is there."""
+    takers = workflow.takers(event)
+    return frozenset(taker.agent for taker in takers).union(*(surely_next(workflow, one) for one in takers if one.brief))
+
+
+def _soon(workflow: Workflow, events: Iterable[str], passed: tuple[str, ...]) -> frozenset[str]:
+    """Who may take one of the events, or what brief steps make of it."""
+    takers = {taker for event in events for taker in workflow.takers(event) if taker.name not in passed}
+    beyond = (_soon(workflow, taker.answers, (*passed, taker.name)) for taker in takers if taker.brief)
+    return frozenset(taker.agent for taker in takers).union(*beyond)
 
 
 def _leads_to(workflow: Workflow, step: Step, agent: str, passed: tuple[str, ...]) -> bool:
@@ -64,9 +80,9 @@ class Waker:
             self._touch(surely_next(self._workflow, step))
 
     def coming(self, event: str) -> None:
-        """Wake whoever takes an event that is sure to come."""
+        """Wake whoever is needed once an event is there that is sure to come."""
         if self._workflow.prewake:
-            self._touch(taker.agent for taker in self._workflow.takers(event))
+            self._touch(surely_after(self._workflow, event))
 
     def _touch(self, agents: Iterable[str]) -> None:
         now = self._clock()

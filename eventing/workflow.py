@@ -56,6 +56,7 @@ class Step(_Section):
     join: Literal["parts"] | None = None
     revisions: int | None = Field(None, ge=1, le=9)
     time_limit: Duration = timedelta(minutes=1)
+    brief: bool = False  # mostly done in less time than an agent takes to wake; told to waking ahead
 
 
 class Tracker(_Section):

@@ -13,7 +13,7 @@ from eventing.errors import ConfigurationError
 from eventing.runtime import Runtime
 from eventing.step import Steps
 from eventing.testing import NOON, Broker, memory_bucket
-from eventing.waking import Waker, surely_next
+from eventing.waking import Waker, surely_after, surely_next
 from eventing.workflow import Step, Workflow
 from inference.testing import FakeModel
 from schemas import ResearchQuery, ResearchQuestion
@@ -98,9 +98,9 @@ def test_who_is_woken_is_needed_on_every_way_on_which_the_request_can_go(step: S
     ("step", "woken"),
     [
         ("plan", {"research_assistant"}),
-        ("research", {"aggregator"}),  # not the validator: a part may be abandoned
-        ("validate", {"aggregator"}),  # not the research assistant: the part may pass
-        ("aggregate", {"formatter"}),
+        ("research", {"aggregator", "formatter", "notifier"}),  # not the validator: a part may be abandoned
+        ("validate", {"aggregator", "formatter", "notifier"}),  # not the research assistant: the part may pass
+        ("aggregate", {"formatter", "notifier"}),
         ("format", {"notifier"}),
         ("notify", set()),
     ],
@@ -167,10 +167,30 @@ async def test_one_touch_does_for_the_parts_that_are_at_work_side_by_side():
         for _ in range(5):
             waker.begun(STEPS["validate"])
         await until(lambda: found.asked and not waker._touching)
-        assert len(found.asked) == 1
+        assert len(found.asked) == len(set(found.asked)) == 3
         now = 60.0
         waker.coming("validation_passed")
-        await until(lambda: len(found.asked) == 2)
+        await until(lambda: len(found.asked) == 6)
+
+
+@pytest.mark.parametrize(
+    ("event", "woken"),
+    [
+        ("research_requests", {"planner", "research_assistant"}),  # planning is brief
+        ("research_questions", {"research_assistant"}),
+        ("summary_ready", {"validator"}),  # who comes after it has its time to wake
+        ("validation_passed", {"aggregator", "formatter", "notifier"}),
+        ("workflow_state", set()),
+    ],
+)
+def test_who_is_needed_once_an_event_is_there(event: str, woken: set[str]):
+    assert surely_after(RESEARCH, event) == woken
+
+
+def test_a_loop_of_brief_steps_is_looked_past_once():
+    steps = tuple(step.model_copy(update={"brief": True}) for step in RESEARCH.steps)
+    found = surely_next(RESEARCH.model_copy(update={"steps": steps}), steps[0])
+    assert found == {"research_assistant", "aggregator", "formatter", "notifier"}  # not the validator
 
 
 @pytest.mark.parametrize("url", ["http://agents.example.com", "{name}.torpor.svc"])
