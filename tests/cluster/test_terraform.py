@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
+from eventing.project import functions
 from tests.cluster.place import define
 from tests.cluster.program import Kubectl, Terraform, authority
 from tests.terraform.reading import ROOT
 
+PART_OF = "app.kubernetes.io/part-of=torpor"
 PASSWORD = "a-password-that-nobody-may-read"
 GENERATED = ROOT / "eventing" / "manifests" / "research"
 
@@ -84,6 +86,7 @@ def terraform(
             "secret_access_key": PASSWORD,
         },
         "mail": {"smtp": "smtp://mail.invalid", "from": "torpor@example.com"},
+        "registry_login": {"username": "reader", "password": PASSWORD},
         "model_servers": 0,
     }
     program = Terraform("existing/20-torpor", folder, ROOT, variables)
@@ -109,6 +112,7 @@ def test_it_is_valid(terraform: Terraform) -> None:
         ({"domain": "http://x"}, "domain must be a DNS name"),
         ({"tag": "latest"}, "what runs must not change by itself"),
         ({"registry": "https://r.example.com/"}, "registry must be a registry and path"),
+        ({"registry_login": {"username": "reader", "password": ""}}, "registry_login must have a username and a password"),
         ({"kafka_password": "short"}, "password must have 24 characters or more"),
         ({"kafka": {"storage_gib": 0.5}}, "storage_gib must be a whole number of GiB"),
         ({"mail": {"smtp": "mail.example.com", "from": "a@example.com"}}, "mail.smtp must be a URL"),
@@ -202,8 +206,20 @@ def test_agents_run_the_image_and_the_settings_of_this_place(applied: str, kubec
     assert set_to["TORPOR_MODEL_URL"] == f"http://scheduler.{namespace}.svc.cluster.local/v1"
 
 
+def test_images_are_read_with_the_login_of_the_registry(applied: str, kubectl: Kubectl, namespace: str) -> None:
+    secret = kubectl.get("secret", "registry", namespace)
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    login = {"username": "reader", "password": PASSWORD}
+    assert json.loads(base64.b64decode(secret["data"][".dockerconfigjson"])) == {"auths": {"registry.invalid": login}}
+    named = [{"name": "registry"}]
+    accounts = json.loads(kubectl.run("get", "serviceaccounts", "-n", namespace, "-l", PART_OF, "-o", "json"))["items"]
+    assert len(accounts) == len(functions(ROOT)) and all(one["imagePullSecrets"] == named for one in accounts)
+    scheduler = kubectl.get("deployment", "scheduler", namespace)["spec"]["template"]["spec"]
+    assert scheduler["imagePullSecrets"] == named
+
+
 def test_no_secret_is_shown(applied: str) -> None:
-    assert PASSWORD not in applied
+    assert PASSWORD not in applied and "auths" not in applied
     assert base64.b64encode(PASSWORD.encode()).decode() not in applied
 
 

@@ -26,6 +26,8 @@ locals {
   kafka_key = {
     for key in ["sasl.mechanism", "user", "password", "ca.crt"] : key => { secretKeyRef = { name = "kafka", key = key } }
   }
+  login             = nonsensitive(var.registry_login != null)
+  pull_secret       = "registry"
   bootstrap_servers = split(",", nonsensitive(var.kafka.bootstrap_servers))
 
   # What only the environment knows is put in; all else is applied as it was generated.
@@ -35,6 +37,7 @@ locals {
       found.kind == "KafkaSource" ? yamlencode(merge(found, {
         spec = merge(found.spec, { bootstrapServers = local.bootstrap_servers, net = local.kafka_net })
       })) :
+      found.kind == "ServiceAccount" && local.login ? yamlencode(merge(found, { imagePullSecrets = [{ name = local.pull_secret }] })) :
       startswith(found.apiVersion, "serving.knative.dev/") ? yamlencode(merge(found, {
         spec = merge(found.spec, {
           template = merge(found.spec.template, {
@@ -104,6 +107,20 @@ resource "kubectl_manifest" "secrets" {
     type       = "Opaque"
     metadata   = { name = each.key, namespace = var.namespace, labels = local.labels }
     data       = { for key, value in var.secrets[each.key] : key => base64encode(value) }
+  })
+  depends_on = [kubectl_manifest.namespace]
+}
+
+resource "kubectl_manifest" "registry_login" {
+  count = local.login ? 1 : 0
+
+  sensitive_fields = ["data"]
+  yaml_body = yamlencode({
+    apiVersion = "v1"
+    kind       = "Secret"
+    type       = "kubernetes.io/dockerconfigjson"
+    metadata   = { name = local.pull_secret, namespace = var.namespace, labels = local.labels }
+    data       = { ".dockerconfigjson" = base64encode(jsonencode({ auths = { (split("/", var.registry)[0]) = var.registry_login } })) }
   })
   depends_on = [kubectl_manifest.namespace]
 }
@@ -180,7 +197,7 @@ resource "kubectl_manifest" "agents" {
 
   wait       = true
   yaml_body  = each.value
-  depends_on = [kubectl_manifest.ground, kubectl_manifest.secrets, kubectl_manifest.settings]
+  depends_on = [kubectl_manifest.ground, kubectl_manifest.secrets, kubectl_manifest.settings, kubectl_manifest.registry_login]
 }
 
 resource "kubectl_manifest" "deliveries" {

@@ -4,6 +4,11 @@ output "namespace" {
   depends_on  = [kubectl_manifest.namespace, kubectl_manifest.ground, kubectl_manifest.secrets]
 }
 
+output "pull_secret" {
+  description = "Name of the Secret by which images are read; null: they are read without."
+  value       = local.login ? local.pull_secret : null
+}
+
 output "applied" {
   description = "Every generated resource that is applied, as KIND/NAME."
   value       = keys(local.applied)

@@ -44,6 +44,18 @@ variable "registry" {
   }
 }
 
+variable "registry_login" {
+  description = "Who reads images from the registry; null: it asks for no login, or the nodes have their own."
+  type        = object({ username = string, password = string })
+  sensitive   = true
+  default     = null
+
+  validation {
+    condition     = try(length(var.registry_login.username) > 0 && length(var.registry_login.password) > 0, var.registry_login == null)
+    error_message = "registry_login must have a username and a password, or be null."
+  }
+}
+
 variable "tag" {
   description = "Tag of the agents' images."
   type        = string

@@ -140,7 +140,7 @@ resource "kubectl_manifest" "scheduler" {
           labels      = local.labels
           annotations = { "torpor.dev/settings" = sha256(join("\n", [var.pools, nonsensitive(sha256(jsonencode(var.keys)))])) }
         }
-        spec = {
+        spec = merge({ for name in [var.pull_secret] : "imagePullSecrets" => [{ name = name }] if name != null }, {
           automountServiceAccountToken = false
           enableServiceLinks           = false
           securityContext = {
@@ -187,7 +187,7 @@ resource "kubectl_manifest" "scheduler" {
             { name = "journal", persistentVolumeClaim = { claimName = "scheduler-journal" } },
             { name = "tmp", emptyDir = { sizeLimit = "64Mi" } },
           ]
-        }
+        })
       }
     }
   })

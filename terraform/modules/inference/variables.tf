@@ -79,6 +79,12 @@ variable "image" {
   }
 }
 
+variable "pull_secret" {
+  description = "Name of the Secret by which the scheduler's image is read; null: it is read without."
+  type        = string
+  default     = null
+}
+
 variable "journal" {
   description = "Size of the volume of the scheduler's journal, GiB, and its storage class (null: the cluster's default)."
   type        = object({ gib = number, class = optional(string) })

@@ -69,6 +69,8 @@ module "eventing" {
   registry  = var.registry
   tag       = var.tag
   images    = var.images
+
+  registry_login = var.registry_login
   kafka = {
     bootstrap_servers = module.broker.bootstrap_servers
     user              = module.broker.credentials.user
@@ -112,6 +114,7 @@ module "inference" {
   pools            = local.pools
   keys             = var.model_keys
   image            = coalesce(var.scheduler_image, "${var.registry}/scheduler:${var.tag}")
+  pull_secret      = module.eventing.pull_secret
   journal          = { gib = var.journal_gib, class = var.storage_class }
   store            = nonsensitive(var.store.url)
   ingress          = local.ingress

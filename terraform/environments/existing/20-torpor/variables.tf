@@ -42,6 +42,13 @@ variable "registry" {
   type        = string
 }
 
+variable "registry_login" {
+  description = "Who reads images from the registry; null: it asks for no login, or the nodes have their own."
+  type        = object({ username = string, password = string })
+  sensitive   = true
+  default     = null
+}
+
 variable "tag" {
   description = "Tag of the images."
   type        = string
