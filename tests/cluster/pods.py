@@ -43,7 +43,7 @@ class Pods:
     def deployed(self) -> None:
         """Wait until every agent's Service and the scheduler are ready."""
         until(lambda: all(map(self.is_ready, AGENTS)), "every Service is ready", 300)
-        until(lambda: _is(self.kubectl.get("deployment", "scheduler", NAMESPACE), "Available"), "the scheduler is up", 120)
+        self.kubectl.run("rollout", "status", "deployment/scheduler", "-n", NAMESPACE, "--timeout=110s")
 
     def is_ready(self, agent: str) -> bool:
         return _is(self.service(agent), "Ready")

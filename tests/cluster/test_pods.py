@@ -9,14 +9,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventing import kafka
 from eventing.envelope import from_record
+from eventing.local import model_server
 from eventing.local.mailbox import letters
 from inference.testing import FakeServer, Scripted
+from tests.cluster.forwarding import Forwarder
 from tests.cluster.place import Place
 from tests.cluster.pods import AGENTS, NAMESPACE, Pods
 from tests.cluster.program import Kubectl, Terraform
@@ -166,6 +169,29 @@ def test_a_new_revision_that_is_rolled_out_under_load_loses_nothing(
     kept(platform, model, requests)
     (traffic,) = pods.service("validator")["status"]["traffic"]
     assert traffic["revisionName"] != before and traffic["percent"] == 100
+
+
+def test_a_request_that_a_real_model_works_on_ends_in_a_report_and_a_mail(
+    platform: Running, pods: Pods, terraform: Terraform, place: Place, forwarder: Forwarder, real_model: int, tmp_path: Path
+) -> None:
+    url = f"http://{place.host}:{forwarder.to(real_model)}/v1"
+    server = {"name": "real", "url": url, "kind": "llama.cpp", "slots": model_server.SLOTS}
+    pools = tmp_path / "real.yaml"
+    pools.write_text(json.dumps({"pools": [{"name": "real", "models": [model_server.ALIAS], "servers": [server]}]}))
+    pods.none()  # whoever wakes from now on reads the new settings
+    try:
+        terraform.apply(pools=str(pools), models={"writer": model_server.ALIAS})
+        pods.deployed()
+        request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 2, email="me@example.org")
+        assert platform.ended(request_id, 600)["status"] == "complete"
+        until(lambda: mails(platform, request_id) == [1], "the mail", 120)
+        assert b"ML-KEM" in HTTP.request("GET", f"{platform.gateway}/report/{request_id}").data
+        said = HTTP.request("GET", f"http://127.0.0.1:{real_model}/metrics").data.decode()
+        tokens = next(line for line in said.splitlines() if line.startswith("llamacpp:tokens_predicted_total"))
+        assert float(tokens.split()[-1]) > 0
+    finally:
+        terraform.apply()
+        pods.deployed()
 
 
 def test_an_image_that_cannot_be_run_fails_its_own_revision_and_nothing_else(
