@@ -46,7 +46,9 @@ class Pods:
         self.kubectl.run("rollout", "status", "deployment/scheduler", "-n", NAMESPACE, "--timeout=110s")
 
     def is_ready(self, agent: str) -> bool:
-        return _is(self.service(agent), "Ready")
+        """Whether a Service is ready as it was last applied."""
+        found = self.service(agent)
+        return found["metadata"]["generation"] == found.get("status", {}).get("observedGeneration") and _is(found, "Ready")
 
     def none(self, limit_s: float = 300) -> None:
         """Wait until no agent has a pod."""

@@ -18,6 +18,15 @@ locals {
     ]
   ]))
 
+  # What an agent reads of them, as a digest: another setting is another revision, else pods that are awake would keep the old one.
+  read = {
+    for key, found in local.resources : key => sha256(jsonencode({
+      for set in flatten([for container in found.spec.template.spec.containers : try(container.env, [])]) :
+      set.valueFrom.configMapKeyRef.key => lookup(var.settings, set.valueFrom.configMapKeyRef.key, "")
+      if try(set.valueFrom.configMapKeyRef.name, "") == "settings"
+    })) if startswith(found.apiVersion, "serving.knative.dev/")
+  }
+
   kafka_config = { apiVersion = "v1", kind = "ConfigMap", name = "kafka", namespace = var.namespace }
   kafka_net = {
     sasl = { enable = true, type = local.kafka_key["sasl.mechanism"], user = local.kafka_key["user"], password = local.kafka_key["password"] }
@@ -41,6 +50,9 @@ locals {
       startswith(found.apiVersion, "serving.knative.dev/") ? yamlencode(merge(found, {
         spec = merge(found.spec, {
           template = merge(found.spec.template, {
+            metadata = merge(try(found.spec.template.metadata, {}), {
+              annotations = merge(try(found.spec.template.metadata.annotations, {}), { "torpor.dev/settings" = local.read[key] })
+            })
             spec = merge(found.spec.template.spec, {
               containers = [for container in found.spec.template.spec.containers : merge(container, {
                 image = lookup(var.images, found.metadata.name, "${var.registry}/${found.metadata.name}:${var.tag}")
