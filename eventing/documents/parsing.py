@@ -77,6 +77,8 @@ def pdf(data: bytes) -> dict[str, Any]:
     """
     from pypdf import PdfReader
 
+    if b"%PDF-" not in data[:1024]:
+        raise Unreadable("no PDF that can be read: it does not begin like one, whatever its name says")
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not _opened(reader):
@@ -89,7 +91,9 @@ def pdf(data: bytes) -> dict[str, Any]:
     except (Unreadable, MemoryError, RecursionError):
         raise
     except Exception as error:
-        raise Unreadable(f"no PDF that can be read ({type(error).__name__}: {str(error)[:120]})") from error
+        raise Unreadable(
+            f"no PDF that can be read, it seems damaged or cut off ({type(error).__name__}: {str(error)[:120]})"
+        ) from error
     blank = [number for number, text in enumerate(texts, 1) if sum(map(str.isalpha, text)) < FEW]
     if len(blank) == count:
         raise Unreadable(f"{_pages(count)} without text, a scan it seems; run a text recognition (OCR) on it first")

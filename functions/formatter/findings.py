@@ -114,6 +114,12 @@ class Findings:
         return tuple(omitted for section in self.sections for omitted in section.left_out)
 
     @property
+    def not_read(self) -> str:
+        """How many sources are missing from the report, or a part of them; empty where none is."""
+        many = len(self.unread) + self.unread_more
+        return f"{many:,} {'source was' if many == 1 else 'sources were'} not read, or only in part" if many else ""
+
+    @property
     def abandoned(self) -> int:
         return sum(bool(section.abandoned) for section in self.sections)
 

@@ -84,6 +84,8 @@ def _cleaned(value: Any) -> Any:
 def markdown(findings: Findings) -> str:
     """The report as a text to read, to mail and to put into a notebook: statements with footnotes."""
     lines = [f"# {_text(findings.topic)}", _lede(findings)]
+    if findings.not_read:
+        lines.append(f"{findings.not_read}: see “Not read” at the end of the sources.")
     for section in findings.sections:
         lines += _section(section)
     if findings.left_out:
@@ -166,8 +168,10 @@ def _sources(findings: Findings) -> list[str]:
     if findings.documents is not None:
         lines.append(f"{findings.documents} documents searched, {len(findings.sources)} cited.")
     if findings.unread:
+        named = [f"- {_text(e.path)}: {_text(e.reason)}" for e in findings.unread]
         more = [f"- and {findings.unread_more} more"] if findings.unread_more else []
-        lines += ["### Not used", "\n".join([f"- {_text(e.path)}: {_text(e.reason)}" for e in findings.unread] + more)]
+        lines += ["### Not read", "These belong to what was searched, and could not be read, or only in part."]
+        lines.append("\n".join(named + more))
     return lines
 
 

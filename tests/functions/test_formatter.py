@@ -191,6 +191,7 @@ async def test_every_form_shows_checks_effort_and_what_was_not_used():
     assert told["effort"]["total"]["tokens"] == 2280
     assert [entry["path"] for entry in told["not_used"]] == ["minutes.pdf", "scans/2019/letter.pdf"]
     assert told["summary"] in text.replace("[^1]", "").replace("[^3]", "")
+    assert re.sub(r"<[^>]+>", "", page.split('class="forms">')[1]).startswith("The same report as PDF, Markdown and JSON;")
 
 
 async def test_what_is_not_supported_is_no_statement_and_listed_as_left_out():
