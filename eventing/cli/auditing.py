@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,7 +21,7 @@ def audit(target: str, url: str, digest: str, options: list[str]) -> int:
     """Audit a record in a file, or that of a request together with the report as the gateway shows it; the exit code.
 
     Raises:
-        CommandError: there is neither such a file nor such a request.
+        CommandError: there is neither such a file nor such a request, or it has no report.
     """
     if Path(target).is_file():
         return _run([target, "--digest", digest, *options])
@@ -34,8 +35,14 @@ def audit(target: str, url: str, digest: str, options: list[str]) -> int:
 
 def _fetched(request: UUID, url: str, digest: str, folder: Path) -> list[str]:
     """The record, the digest and the report of a request's latest edition, as arguments of the audit."""
+    state = json.loads(gateway.call("GET", f"{url}/research/{request}"))
+    if state["status"] != "complete" and not state["edition"]:
+        raise CommandError(_unreported(state))
     ended = json.loads(gateway.call("GET", f"{url}/research/{request}/answer"))
-    query = urlsplit(ended.get("metadata", {}).get("link", "")).query
+    link = ended.get("metadata", {}).get("link")
+    if not link:
+        raise CommandError(_unreported(state))
+    query = urlsplit(link).query
     edition = f"?{query}" if query else ""
     record = folder / "record.json"
     record.write_bytes(gateway.call("GET", f"{url}/report/{request}.evidence.json{edition}"))
@@ -45,6 +52,19 @@ def _fetched(request: UUID, url: str, digest: str, folder: Path) -> list[str]:
         file.write_bytes(gateway.call("GET", f"{url}/report/{request}{ending}{edition}"))
         found += ["--form", f"{form}={file}"]
     return found
+
+
+def _unreported(state: dict[str, Any]) -> str:
+    """Why a request has no report, and what to do."""
+    request = state["request_id"]
+    if state["status"] == "running":
+        return f"request {request} is running and has no report yet: audit it once it has ended (`torpor trail {request}`)"
+    if state["status"] == "failed":
+        why = state["reason"] or "the reason is not known"
+        return (
+            f"request {request} failed and has no report: {why}. Once that is mended, `torpor redrive {request}` sends it on"
+        )
+    return f"request {request} has ended without a report: its workflow makes none"
 
 
 def _run(arguments: list[str]) -> int:

@@ -64,7 +64,7 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
     told = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
     click.echo(told, err=quiet)
     for name, reason in collection.skipped.items():
-        click.echo(click.style(f"            not used: {name}: {reason}", fg="yellow"), err=quiet)
+        click.echo(click.style(f"            not read: {name}: {reason}", fg="yellow"), err=quiet)
     return collection.name
 
 

@@ -11,6 +11,7 @@ import pytest
 from eventing import kafka
 from eventing.envelope import Event, from_record, to_record
 from eventing.local.mailbox import letters
+from functions.records import digests
 from inference.testing import FakeServer, Scripted
 from tests.local.running import ROOT, Running, until
 
@@ -148,6 +149,57 @@ def test_garbage_from_the_model_still_ends_in_a_report(platform, model):
         assert platform.ended(request_id)["status"] == "complete"
     finally:
         model.otherwise = Scripted()
+
+
+def test_a_report_is_audited_by_its_request_and_names_what_was_altered(platform):
+    request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1)
+    assert platform.ended(request_id)["status"] == "complete"
+    sound = platform.torpor("audit", request_id)
+    assert sound.returncode == 0, sound.stdout + sound.stderr
+    assert request_id in sound.stdout and "nothing was altered" in sound.stdout
+    offline = platform.torpor("audit", request_id, "--documents", str(ROOT / "examples/post-quantum"))
+    assert offline.returncode == 0, offline.stdout + offline.stderr
+
+    folder = platform.config.bucket / "pages" / request_id
+    record = json.loads((folder / "report.evidence.json").read_text())
+    part = record["result"]["parts"][0]
+    part["passages"][0]["text"] = part["passages"][0]["text"].replace(" of ", " off ")
+    record["digests"] = digests(record["result"])
+    (folder / "report.evidence.json").write_text(json.dumps(record))
+    (folder / "report.md").write_text((folder / "report.md").read_text() + "All of it is certain.\n")
+    wrong = platform.torpor("audit", request_id)
+    assert wrong.returncode == 1
+    for said in ("the record is not the one", "has other words than it was named by", "the report's md was altered"):
+        assert said in wrong.stdout, wrong.stdout
+    assert "something is wrong" in wrong.stdout
+    assert len(json.loads(platform.torpor("audit", request_id, "--json").stdout)["wrong"]) >= 3
+
+
+def test_what_has_no_report_is_not_audited_and_says_what_to_do(platform, model):
+    absent = str(uuid4())
+    for target, told in ((absent, "nothing is known of request"), ("nonsense", "neither a file nor the id of a request")):
+        done = platform.torpor("audit", target)
+        assert (done.returncode, done.stdout) == (1, "") and told in done.stderr, done.stderr
+
+    model.otherwise = Scripted(delay_s=10)
+    try:
+        running = platform.ask("the tides of Saint-Malo", 1)
+        done = platform.torpor("audit", running)
+    finally:
+        model.otherwise = Scripted()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"is running and has no report yet: audit it once it has ended (`torpor trail {running}`)" in done.stderr
+
+    failed = str(uuid4())
+    headers, _, value = to_record(opening(failed, depth=0))
+    produce(platform, "research_requests", value, failed, headers)
+    until(lambda: (state := platform.get(f"/research/{failed}")) and state["status"] == "failed", "the request has failed")
+    done = platform.torpor("audit", failed)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "failed and has no report" in done.stderr and "depth: Input should be" in done.stderr
+    assert f"`torpor redrive {failed}`" in done.stderr
+    assert platform.ended(running)["status"] == "complete"
+    assert platform.torpor("audit", running).returncode == 0
 
 
 def test_a_second_platform_is_refused_with_the_reason(platform):
