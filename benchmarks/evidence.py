@@ -18,13 +18,22 @@ from schemas import Claim, Verdict
 
 def refused(entry: Labelled) -> str:
     """Why code refuses a claim; empty where it does not."""
-    claim = Claim(text=entry.text, passage=entry.passage.id)
-    found = checks.verdict(0, claim, {entry.passage.id: entry.passage})
+    found = _verdict(entry)
     return "" if found.verdict == "supported" else found.reason
 
 
+def faults(entry: Labelled) -> list[str]:
+    """The checks by which code refuses a claim."""
+    return [check.name for check in _verdict(entry).checks if not check.passed]
+
+
+def _verdict(entry: Labelled) -> Verdict:
+    claim = Claim(text=entry.text, passage=entry.passage.id)
+    return checks.verdict(0, claim, {entry.passage.id: entry.passage})
+
+
 def table(rows: dict[str, dict[bool, tuple[int, int]]]) -> str:
-    """Shares of the claims that were refused, a row a kind."""
+    """Shares of the claims, a row a kind."""
     lines = ["| kind | tuned on | held out |", "|---|--:|--:|"]
     for kind, halves in rows.items():
         told = [f"{n}/{of} = {n / of:.0%}" if of else "none" for n, of in (halves[False], halves[True])]
@@ -36,6 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--show", default="", help="list what goes wrong with this kind in the half that was tuned on")
     parser.add_argument("--model", type=int, default=0, metavar="N", help="ask TORPOR_MODEL_URL about N of a kind and half")
+    parser.add_argument(
+        "--alone", default="", metavar="CHECK", help="tell of how many that are refused it is the only fault"
+    )
     parser.add_argument("--tuning", action="store_true", help="keep the held-out half out of sight")
     options = parser.parse_args()
     entries = [entry for entry in labelled() if not (options.tuning and entry.held_out)]
@@ -52,8 +64,24 @@ def main() -> None:
     print(
         table({kind: {half: (caught[kind, half], every[kind, half]) for half in (False, True)} for kind in _kinds(entries)})
     )
+    if options.alone:
+        print(f"\nOf those that are refused, `{options.alone}` is the only fault of:\n")
+        print(table(_alone(entries, options.alone)))
     if options.model:
         asyncio.run(judge(entries, options.model))
+
+
+def _alone(entries: list[Labelled], check: str) -> dict[str, dict[bool, tuple[int, int]]]:
+    """How many refused claims of each kind and half have one check's fault and no other, of how many."""
+    found = {
+        (kind, half): [names for e in entries if (e.kind, e.held_out) == (kind, half) and (names := faults(e))]
+        for kind in _kinds(entries)
+        for half in (False, True)
+    }
+    return {
+        kind: {half: (found[kind, half].count([check]), len(found[kind, half])) for half in (False, True)}
+        for kind in _kinds(entries)
+    }
 
 
 def _kinds(entries: list[Labelled]) -> list[str]:

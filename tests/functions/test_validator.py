@@ -91,6 +91,14 @@ async def test_another_model_judges_where_one_is_set_and_cannot_overrule_code():
     assert len(found.checked_with) == 16
 
 
+async def test_a_judge_is_not_asked_where_code_misses_the_words_alone():
+    said = "An announcement came from Otter long before anybody had asked."
+    assert [check.name for check in by_code(said, PASSAGE).checks if not check.passed] == ["words"]
+    model = FakeModel([], name="large-judge")
+    found = await handle(summary(said), context(model, settings={"judge": "large-judge"}))
+    assert (found.verdicts[0].verdict, found.verdicts[0].by, model.calls) == ("not_in_passage", "code", [])
+
+
 async def test_a_judge_that_is_blank_is_the_model_that_writes():
     model = FakeModel(lambda asked: {"supported": "yes"})
     assert isinstance(await handle(summary(TRUE), context(model, settings={"judge": " "})), ValidationPassed)
