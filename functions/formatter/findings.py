@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from functions.asking import small
 from functions.formatter.effort import Effort, effort
+from functions.formatter.summing import summed
 from functions.prose import clipped, content, likeness, plain, sentences
 from schemas import Check, Claim, PartAbandoned, Passage, ResearchResult, Source, Unread, ValidationPassed
 
-SUMMED = 4  # statements in the summary
-SAME = 0.8
 ALIKE = 0.5  # of two claims on one passage
 Part = ValidationPassed | PartAbandoned
 
@@ -167,7 +166,7 @@ def arranged(result: ResearchResult) -> Findings:
     return Findings(
         request_id=str(result.request_id),
         topic=result.topic,
-        lede=_lede(result.topic, sections),
+        lede=summed(result.topic, sections),
         sections=tuple(sections),
         sources=tuple(
             Cited(n, s, tuple(w.number for w in written if n in (w.source, *(c.source for c in w.conflicts))))
@@ -219,23 +218,6 @@ def _same(claim: Claim, other: Claim) -> bool:
     """Whether two claims rest on one passage and say much the same of it."""
     alike = claim.text in other.text or likeness(claim.text, other.text) >= ALIKE
     return claim.passage == other.passage and alike
-
-
-def _lede(topic: str, sections: Sequence[Section]) -> tuple[Statement, ...]:
-    """The supported statements that have most of the topic's words, in their order; none says what another has said.
-
-    What has less than half as many as the best is left to the sections.
-    """
-    asked = set(content(topic))
-    every = [statement for section in sections for statement in section.statements]
-    bearing = {s.number: len(asked & set(content(s.text))) for s in every}
-    least = max(bearing.values(), default=0) / 2
-    told: list[Statement] = []
-    for statement in sorted(every, key=lambda s: -bearing[s.number]):
-        fresh = all(likeness(statement.text, other.text) < SAME for other in told)
-        if fresh and len(told) < SUMMED and bearing[statement.number] >= least:
-            told.append(statement)
-    return tuple(sorted(told, key=lambda s: s.number))
 
 
 def _sources(parts: Sequence[Part]) -> list[Source]:

@@ -57,11 +57,17 @@ def marked(claims: Iterable[Claim], passages: Sequence[Passage]) -> list[Claim]:
 
 def repeats(text: str, other: str) -> bool:
     """Whether a text says what another says: nearly the same words, and no figure that the other has not."""
-    return likeness(text, other) >= SAME and _figures(text) <= _figures(other)
+    return likeness(text, other) >= SAME and amounts(text) <= amounts(other)
 
 
-def _figures(text: str) -> frozenset[tuple[str, float]]:
+def amounts(text: str) -> frozenset[tuple[str, float]]:
+    """The figures of a text, each with its unit; what belongs to a date or a name is none."""
     return frozenset(figure for sentence in sentences(text) for figure in _told(sentence).figures)
+
+
+def times(text: str) -> frozenset[str]:
+    """The dates and years of a text."""
+    return frozenset(time for sentence in sentences(text) for time in _told(sentence).times)
 
 
 def _conflicts(claim: Claim, own: Passage, passages: Iterable[Passage]) -> tuple[Conflict, ...]:

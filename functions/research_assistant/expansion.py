@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from functions.prose import content, words
 AKIN = 0.5  # what the most telling word of the first round's passages counts; the others less
 MOST_AKIN = 10
 FIGURE = 0.25  # what each further figure counts where a question asks for figures
+ROOT = 5  # letters of a word that others may be formed from
 LIKELY = 0.5  # what a word counts that answers are likely to use, beside one that is asked
 # What questions are made of, whatever they are about; a passage that shares only such words has no bearing on them.
 _ASKING = """
@@ -31,7 +33,19 @@ _KINDS = {
     "well effective effect efficacy protect fall reduce": "efficacy number percent reduce",
     "limit exception objection": "although cannot drawback except exception however limit only",
 }
+# A figure says these without the word: `1184 bytes` is a size.
+_SAID_BY_A_FIGURE = frozenset(content("amount figure number size"))
 _COUNT = "number"  # the word by which an answer in figures is known
+_FIGURES_ASKED = re.compile(
+    r"\bhow (?:many|much|large|big|small|long|far|old|fast|quickly|often|high|low|heavy|well)\b"
+    r"|\b(?:what|which) (?:[\w-]+ )?(?:value|share|rate|age|amount|size|number|percentage|distance|figure)s?\b",
+    re.IGNORECASE,
+)
+_DATES_ASKED = re.compile(
+    r"(?:^|, (?:and )?)when\b|\b(?:by|since|until|till|from) when\b|\bhow soon\b"
+    r"|\b(?:what|which) (?:year|month|day|date|deadline)s?\b",
+    re.IGNORECASE,
+)
 _MEANT = {asked: content(meant) for kind, meant in _KINDS.items() for asked in (*content(kind), *kind.split())}
 
 
@@ -63,15 +77,32 @@ def meant(question: str) -> list[str]:
 
 def figures_wanted(question: str) -> bool:
     """Whether answers to a question are known by their figures."""
-    return _COUNT in meant(question)
+    return _COUNT in meant(question) or bool(_FIGURES_ASKED.search(question))
+
+
+def dates_wanted(question: str) -> bool:
+    """Whether answers to a question are known by their dates."""
+    return bool(_DATES_ASKED.search(question))
 
 
 def bearing(question: str, text: str) -> float:
     """How much of what a question asks a text has: its words, and less for words and figures that answers to it use."""
     there, likely = set(content(text)), set(meant(question))
     figures = figures_wanted(question) and any(word[0].isdigit() for word in there)
-    told = sum(weight for word, weight in asked(question).items() if word in there)
-    return told + LIKELY * (len(there & likely - set(asked(question))) + figures)
+    return sum(had(question, there).values()) + LIKELY * (len(there & likely - set(asked(question))) + figures)
+
+
+def had(question: str, there: set[str]) -> dict[str, float]:
+    """What a question asks by that is among other words, in whichever form: `migrated` is had where `migration` is."""
+    unsaid = _SAID_BY_A_FIGURE if figures_wanted(question) else frozenset[str]()
+    words = {word: weight for word, weight in asked(question).items() if word not in unsaid}
+    return {word: weight for word, weight in words.items() if word in there or any(_formed(word, o) for o in there)}
+
+
+def _formed(one: str, other: str) -> bool:
+    """Whether one of two words is the other with an ending."""
+    short, long = sorted((one, other), key=len)
+    return len(short) >= ROOT and short.isalpha() and long.startswith(short)
 
 
 def akin(passages: Sequence[Sequence[str]], known: set[str], rarity: Callable[[str], float]) -> dict[str, float]:

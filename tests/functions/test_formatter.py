@@ -322,3 +322,18 @@ def test_the_summary_has_the_statements_that_bear_on_the_topic_wherever_they_sta
     assert [s.text for s in made.lede] == [answer.text]
     elsewhere = arranged(result(passed(beside), topic="Comment fut-il brisé ?"))
     assert [s.text for s in elsewhere.lede] == [beside.text]
+
+
+def test_the_summary_begins_with_what_answers_the_question_itself_and_each_of_two():
+    asked = ("When do otters move?", "What does it cost?")
+    first = (
+        Claim(text="All have left the lake by 2031.", passage="p1"),
+        Claim(text="Voles stay until 2035.", passage="p1"),
+    )
+    cost = (Claim(text="Boats take 20 crowns a head.", passage="p1"),)
+    aside = (Claim(text="Otters move and otters cost what otters cost when otters move.", passage="p1"),)
+    parts = [passed(*claims, part=n, question=q) for n, (claims, q) in enumerate(zip((first, cost), asked, strict=True), 1)]
+    parts.append(passed(*aside, part=3, question="Which facts and figures bear on otters?"))
+    made = arranged(result(*parts, topic="When do otters move, and what does it cost?"))
+    assert [s.text for s in made.lede] == [claim.text for claim in (*first, *cost, *aside)]
+    assert [s.text for s in arranged(result(*parts, topic="Otters that move at a cost")).lede] == [aside[0].text]
