@@ -18,13 +18,13 @@ locals {
     ]
   ]))
 
-  # What an agent reads of them, as a digest: another setting is another revision, else pods that are awake would keep the old one.
-  read = {
-    for key, found in local.resources : key => sha256(jsonencode({
+  # What an agent's pods take up when they are made, as a digest: another one is another revision, else they would keep the old one.
+  taken = {
+    for key, found in local.resources : key => sha256(jsonencode([local.login, {
       for set in flatten([for container in found.spec.template.spec.containers : try(container.env, [])]) :
       set.valueFrom.configMapKeyRef.key => lookup(var.settings, set.valueFrom.configMapKeyRef.key, "")
       if try(set.valueFrom.configMapKeyRef.name, "") == "settings"
-    })) if startswith(found.apiVersion, "serving.knative.dev/")
+    }])) if startswith(found.apiVersion, "serving.knative.dev/")
   }
 
   kafka_config = { apiVersion = "v1", kind = "ConfigMap", name = "kafka", namespace = var.namespace }
@@ -51,7 +51,7 @@ locals {
         spec = merge(found.spec, {
           template = merge(found.spec.template, {
             metadata = merge(try(found.spec.template.metadata, {}), {
-              annotations = merge(try(found.spec.template.metadata.annotations, {}), { "torpor.dev/settings" = local.read[key] })
+              annotations = merge(try(found.spec.template.metadata.annotations, {}), { "torpor.dev/settings" = local.taken[key] })
             })
             spec = merge(found.spec.template.spec, {
               containers = [for container in found.spec.template.spec.containers : merge(container, {
