@@ -39,6 +39,8 @@ def test_each_sentence_of_a_quotation_is_looked_at():
             "252 million",
         ),
         ("The key has 1184 bytes and the text 1088 bytes.", "The key has 1184 bytes and the text 1078 bytes.", "1078 bytes"),
+        ("The otter cipher has a key of 1184 bytes.", "The otter cipher has a key of 1568 bytes.", "1568 bytes, not 1184 bytes"),
+        ("The otter cipher has a key of 1632 bytes.", "The otter cipher has a key of 1568 bytes.", "1568 bytes, not 1632 bytes"),
     ],
 )
 def test_other_figures_of_the_same_thing_are_a_conflict(one, other, reason):
@@ -58,6 +60,7 @@ def test_other_figures_of_the_same_thing_are_a_conflict(one, other, reason):
         (HIVE, "A hive of bees may hold many workers in summer."),
         ("ML-KEM-512 has a key of 800 bytes.", "ML-KEM-768 has a key of 1184 bytes."),
         ("There were 249 million cases in 2022.", "There were 263 million cases in 2023."),
+        ("The survey of 2020 counted 30 otters.", "The survey of 2021 counted 40 otters."),
         ("A dose of 40 milligrams had an efficacy of 88 percent.", "A dose of 10 milligrams had an efficacy of 75 percent."),
         ("The key share of the client has 1216 bytes.", "The key share of the server has 1120 bytes."),
         ("NIST published FIPS 203 as a standard.", "NIST published FIPS 204 as a standard."),
