@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -38,7 +39,7 @@ def collect(folder: Path) -> Collection:
             f"{folder} is {'no folder' if folder.exists() else 'not there'}; --sources takes a folder of documents"
         )
     root, skipped = folder.resolve(), dict[str, str]()
-    paths = [(path.relative_to(root).as_posix(), path) for path in _walk(root, skipped)]
+    paths = [(_named(path, root), path) for path in _walk(root, skipped)]
     with ThreadPoolExecutor(max(2, (os.cpu_count() or 2) - 1)) as readers:
         contents = readers.map(lambda path: _content(path[1], root), paths[:MOST_FILES])
         found = dict(zip((name for name, _ in paths), contents, strict=False))
@@ -62,7 +63,7 @@ def _name(files: dict[str, bytes], skipped: dict[str, str]) -> str:
 
 def _walk(root: Path, skipped: dict[str, str]) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
-        skipped[Path(error.filename).relative_to(root).as_posix() + "/"] = error.strerror or "cannot be read"
+        skipped[_named(Path(error.filename), root) + "/"] = error.strerror or "cannot be read"
 
     try:
         os.listdir(root)
@@ -70,11 +71,20 @@ def _walk(root: Path, skipped: dict[str, str]) -> Iterator[Path]:
         raise CommandError(f"{root} cannot be read: {error.strerror}") from error
     for folder, folders, names in os.walk(root, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for linked in (path for path in (Path(folder) / name for name in folders) if path.is_symlink()):
+            skipped[_named(linked, root) + "/"] = "a link to a folder, which is not followed"
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _named(path: Path, root: Path) -> str:
+    """A file's name within the folder, as text: bytes that are no UTF-8 are written as `\\xff`."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _content(path: Path, root: Path) -> bytes | str:
     """A file's bytes, or the reason why it is not used."""
+    if _named(path, root) != path.relative_to(root).as_posix():
+        return "its name is not UTF-8; rename it"
     if not usable(path.name):
         return f"not one of {', '.join(ENDINGS)}"
     try:
@@ -89,8 +99,11 @@ def _content(path: Path, root: Path) -> bytes | str:
         read(path.name, data)
     except UnreadableError as error:
         return str(error)
-    except (OSError, RuntimeError) as error:
-        return getattr(error, "strerror", None) or "cannot be read"
+    except RuntimeError:  # so Python below 3.13 says it; later ones as an OSError
+        return "a link that leads in a circle"
+    except OSError as error:
+        circle = error.errno == errno.ELOOP
+        return "a link that leads in a circle" if circle else error.strerror or "cannot be read"
     return data
 
 

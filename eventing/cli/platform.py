@@ -25,6 +25,7 @@ from eventing.local.config import Config
 
 STOP_S = 60.0  # that a platform has to stop
 STORE_S = 30.0  # that a store may be away while a platform starts
+SHOWN = 20  # files that were not read; the report names a hundred
 _LAST: dict[str, tuple[str, float]] = {}
 
 
@@ -63,8 +64,10 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
     size = sum(map(len, collection.files.values()))
     told = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
     click.echo(told, err=quiet)
-    for name, reason in collection.skipped.items():
+    for name, reason in list(collection.skipped.items())[:SHOWN]:
         click.echo(click.style(f"            not read: {name}: {reason}", fg="yellow"), err=quiet)
+    if (more := len(collection.skipped) - SHOWN) > 0:
+        click.echo(click.style(f"            and {more:,} more were not read", fg="yellow"), err=quiet)
     return collection.name
 
 

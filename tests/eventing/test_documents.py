@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,18 @@ async def test_a_collection_carries_what_was_left_out(folder):
     assert collect(folder).name == made.name
     (folder / "locked.pdf").unlink()
     assert collect(folder).name != made.name
+
+
+def test_links_and_names_that_cannot_be_used_are_said_and_end(folder):
+    (folder / "deep/up").symlink_to(folder)
+    (folder / "one.md").symlink_to("two.md")
+    (folder / "two.md").symlink_to("one.md")
+    (folder / "out.md").symlink_to(__file__)
+    with suppress(OSError):  # a file system that keeps names as text has no such name
+        (folder / os.fsdecode(b"bad\xff.md")).write_text(PARAGRAPH)
+    made = collect(folder)
+    assert list(made.files) == ["a.md", "deep/b.pdf"]
+    assert made.skipped["deep/up/"] == "a link to a folder, which is not followed"
+    assert made.skipped["one.md"] == made.skipped["two.md"] == "a link that leads in a circle"
+    assert made.skipped["out.md"] == "a link that leads out of the folder"
+    assert made.skipped.get("bad\\xff.md", "its name is not UTF-8; rename it") == "its name is not UTF-8; rename it"
