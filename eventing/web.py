@@ -16,13 +16,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from eventing.errors import EventingError
 
 if TYPE_CHECKING:
-    from urllib.robotparser import RobotFileParser
+    from protego import Protego
 
 LARGEST = 8_000_000  # bytes of an answer, unpacked
 SECONDS = 20.0  # that one answer may take in all
@@ -31,8 +33,10 @@ REDIRECTS = 5
 APART_S = 1.0  # between two requests to a host
 LONGEST_REST_S = 300.0  # that a host's Retry-After is heeded
 MOST_ROBOTS = 500_000  # bytes of a robots.txt that are read
+ROBOTS_S = 86_400.0  # that it holds, at most a day by RFC 9309
 _PORTS = {"http": 80, "https": 443}
 _MOVED = (301, 302, 303, 307, 308)
+_WRITTEN = "%/?:@!$&'()*+,;=~#[]"  # what stands in a URL as it is
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -75,7 +79,7 @@ class Web:
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
     _next: dict[str, float] = field(default_factory=dict, init=False)
     _resting: dict[str, float] = field(default_factory=dict, init=False)
-    _robots: dict[str, RobotFileParser | None] = field(default_factory=dict, init=False)
+    _robots: dict[str, tuple[float, Protego]] = field(default_factory=dict, init=False)
 
     @property
     def agent(self) -> str:
@@ -105,7 +109,7 @@ class Web:
             raw = await self._in_turn(url, apart_s, private)
             if raw.status not in _MOVED:
                 return Answer(url, raw.data, _media_type(raw))
-            onward = urljoin(url, raw.headers.get("location") or "")
+            onward = _onward(url, raw)
             if onward in seen:
                 raise FetchError("it redirects in a circle")
             if url.startswith("https:") and not onward.startswith("https:"):
@@ -139,24 +143,23 @@ class Web:
 
     async def _permitted(self, url: str) -> bool:
         """Whether robots.txt permits it (RFC 9309: none at all permits, one that cannot be had forbids)."""
-        from urllib.robotparser import RobotFileParser
+        from protego import Protego
 
-        origin, _, _ = _parts(url)
-        if origin not in self._robots:
-            rules: RobotFileParser | None = RobotFileParser()
+        origin = _parts(url)[0]
+        until, rules = self._robots.get(origin, (0.0, None))
+        if rules is None or until < time.monotonic():
             try:
                 raw = await self._in_turn(f"{origin}/robots.txt", 0.0, self.inner, MOST_ROBOTS)
                 moved = raw.status in _MOVED
-                onward = urljoin(origin, raw.headers.get("location") or "")
-                told = (await self._followed(onward, 0.0, self.inner, robots=False)).data if moved else raw.data
-                rules.parse(told.decode("utf-8", "replace").splitlines())  # type: ignore[union-attr]
+                told = raw if not moved else await self._followed(_onward(origin, raw), 0.0, self.inner, robots=False)
+                text = told.data.decode("utf-8-sig", "replace")
             except FetchError as error:
                 if not 400 <= error.answered < 500 or error.answered == 429:
                     raise FetchError(f"its robots.txt cannot be had: {error}") from error
-                rules = None
-            self._robots[origin] = rules
-        found = self._robots[origin]
-        return found is None or found.can_fetch("torpor", url)
+                text = ""
+            rules = Protego.parse(text)
+            self._robots[origin] = (time.monotonic() + ROBOTS_S, rules)
+        return rules.can_fetch(url, "torpor")
 
     def _asked(self, url: str, private: bool, host: str, port: int, largest: int) -> _Raw:
         """One request to a checked address; whatever goes wrong is said in words."""
@@ -185,13 +188,12 @@ class Web:
         from urllib3.connection import HTTPConnection, HTTPSConnection
 
         parts = urlsplit(url)
-        secure = parts.scheme == "https"
         connection = (
             HTTPSConnection(
                 address, port, timeout=CONNECT_S, ssl_context=ssl.create_default_context(),
                 server_hostname=host, assert_hostname=host,
             )
-            if secure
+            if parts.scheme == "https"
             else HTTPConnection(address, port, timeout=CONNECT_S)
         )  # fmt: skip
         over = threading.Event()
@@ -204,16 +206,13 @@ class Web:
         watch = threading.Timer(self.seconds, cut)
         watch.daemon = True
         watch.start()
-        headers = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": self.agent, "Accept-Encoding": "gzip"}
+        at = f"[{host}]" if ":" in host else host
+        headers = {"Host": f"{at}:{parts.port}" if parts.port else at, "User-Agent": self.agent, "Accept-Encoding": "gzip"}
         try:
             connection.connect()
             connection.sock.settimeout(self.seconds)
-            connection.request(
-                "GET",
-                f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
-                headers=headers,
-                preload_content=False,
-            )
+            path = quote(f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", _WRITTEN)
+            connection.request("GET", path, headers=headers, preload_content=False)
             response = connection.getresponse()
             data = b""
             while chunk := response.read1(65_536):
@@ -259,6 +258,7 @@ def _parts(url: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+        host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
         raise FetchError("no URL") from None
     if parts.scheme not in _PORTS or not host or parts.username is not None or any(c.isspace() for c in url):
@@ -276,13 +276,23 @@ def origin(url: str) -> str:
     return _parts(url)[0]
 
 
+def _onward(url: str, raw: _Raw) -> str:
+    """Where an answer leads; a header comes as Latin-1, whatever its bytes mean."""
+    said = str(raw.headers.get("location") or "")
+    return urljoin(url, quote(said.encode("latin-1", "replace"), _WRITTEN))
+
+
 def _media_type(raw: _Raw) -> str:
     return str(raw.headers.get("content-type") or "").partition(";")[0].strip().lower()
 
 
 def _rest(raw: _Raw) -> float:
+    """The seconds of a Retry-After, which names them or a date; a minute where it is neither."""
     told = str(raw.headers.get("retry-after") or "")
-    return min(LONGEST_REST_S, float(told)) if told.isdigit() else 60.0
+    with suppress(ValueError, OverflowError, TypeError):
+        left = float(told) if told.isdigit() else (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+        return min(LONGEST_REST_S, max(0.0, left))
+    return 60.0
 
 
 def _refusal(status: int) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from aiohttp import web as http
@@ -15,6 +17,10 @@ from tests.webserver import serving
 def client(*bases, **changes):
     origins = frozenset(map(origin, bases))
     return Web("mail@example.org", origins, origins, **{"apart_s": 0.0} | changes)
+
+
+def here(host, port):
+    return ["127.0.0.1"]
 
 
 def redirect(to):
@@ -150,7 +156,36 @@ async def test_a_host_that_wants_rest_gets_it():
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(("rules", "read"), [("Disallow: /", False), ("Disallow: /private", True), ("", True)])
+async def test_a_date_says_how_long_a_host_wants_rest():
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=200), usegmt=True)
+    async with serving(a=lambda _: http.Response(status=503, headers={"Retry-After": when})) as (base, _):
+        web = client(base)
+        with pytest.raises(FetchError, match="503"):
+            await web.get(f"{base}/a")
+        with pytest.raises(FetchError, match=r"left alone for another (200|1\d\d) s"):
+            await web.get(f"{base}/b")
+
+
+async def test_a_url_may_be_written_in_any_script():
+    word = lambda _: http.Response(text="words")  # noqa: E731
+    async with serving(Zürich=word, r=redirect("/Zürich"), q=redirect("/Z%C3%BCrich?ö=ü%20")) as (base, asked):
+        for path in ("Zürich", "Z%C3%BCrich", "r", "q"):
+            assert (await client(base).page(f"{base}/{path}")).data == b"words"
+        assert (await client(base).get(f"{base}/Zürich?ö=ü&a=b+c")).data == b"words"
+        assert asked[-1].rel_url.raw_query_string == "%C3%B6=%C3%BC&a=b+c"
+        port = base.rpartition(":")[2]
+        named = Web("mail@example.org", frozenset({origin(f"http://zürich.example:{port}")}), apart_s=0.0, resolve=here)
+        assert (await named.get(f"http://zürich.example:{port}/Zürich")).data == b"words"
+        assert asked[-1].headers["Host"] == f"xn--zrich-kva.example:{port}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "read"),
+    [
+        ("Disallow: /", False), ("Disallow: /private", True), ("", True), ("Disallow: /*", False), ("Disallow: /*a$", False),
+        ("Allow: /\nDisallow: /a", False), ("Disallow: /\nAllow: /a", True), ("Disallow: /\n\nUser-agent: torpor\nDisallow:", True),
+    ],
+)  # fmt: skip
 async def test_robots_txt_holds_for_pages(rules, read):
     robots = lambda _: http.Response(text=f"User-agent: *\n{rules}")  # noqa: E731
     async with serving(robots_txt=robots, a=lambda _: http.Response(text="words")) as (base, asked):
@@ -162,6 +197,17 @@ async def test_robots_txt_holds_for_pages(rules, read):
                 with pytest.raises(FetchError, match=r"robots\.txt asks"):
                     await web.page(f"{base}/a")
     assert [r.path for r in asked].count("/robots.txt") == 1
+
+
+async def test_a_byte_order_mark_and_age_do_not_undo_robots_txt(monkeypatch):
+    robots = lambda _: http.Response(body=b"\xef\xbb\xbfUser-agent: *\nDisallow: /")  # noqa: E731
+    monkeypatch.setattr("eventing.web.ROBOTS_S", -1.0)
+    async with serving(robots_txt=robots, a=lambda _: http.Response(text="words")) as (base, asked):
+        web = client(base)
+        for _ in range(2):
+            with pytest.raises(FetchError, match=r"robots\.txt asks"):
+                await web.page(f"{base}/a")
+    assert [r.path for r in asked] == ["/robots.txt"] * 2
 
 
 async def test_without_robots_txt_a_page_is_read_and_with_a_broken_one_it_is_not():
