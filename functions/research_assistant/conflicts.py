@@ -26,8 +26,9 @@ _DATE = re.compile(rf"\b(?:\d{{1,2}} )?{_MONTH}(?: \d{{1,2}},)?(?: \d{{4}})?\b")
 _NAME = re.compile(r"(?:\b[A-Z]+[A-Z\d][\w,-]*|(?<!^)\b[A-Z][\w-]*|\b[a-z]+[A-Z\d][\w-]*)(?: \d+(?:\.\d+)?\b)?")
 # What is counted or measured by a number that would else be a year: 1568 bytes, whatever stands before them.
 _MEASURES = frozenset(content(
-    "bit byte kilobyte megabyte gigabyte qubit euro dollar pound second minute hour day week month year metre meter kilometre"
-    " kilometer mile gram kilogram tonne litre liter watt volt degree percent people children infants participants patients"
+    "bit byte kilobyte megabyte gigabyte qubit euro dollar pound second minute hour day week month year metre meter"
+    " kilometre kilometer mile gram kilogram tonne litre liter watt volt degree percent"
+    " people children infants participants patients"
 ))  # fmt: skip
 _ABOUT = re.compile(
     r"\b(?:about|approximately|around|nearly|roughly|some|almost|over|(?:more|less|fewer) than|up to|at least)\b", re.I
@@ -125,10 +126,10 @@ def _told(sentence: str) -> _Told:
     for match in _FIGURE.finditer(unnamed):
         value, unit = float(match[1].replace(",", "")), (match[2] or "").lower()
         following = content(unnamed[match.end() :])[:1] if unit in _SCALE else content(unit)[:1]
-        if _is_year(match[1]) and (not match[2] or _BEFORE_A_YEAR.search(unnamed[: match.start()])):
-            if not _MEASURES.intersection(following):
-                times.append(match[1])
-                continue
+        dated = not match[2] or _BEFORE_A_YEAR.search(unnamed[: match.start()])
+        if dated and _is_year(match[1]) and not _MEASURES.intersection(following):
+            times.append(match[1])
+            continue
         found.append((following[0] if following else unit, value * _SCALE.get(unit, 1.0)))
         text.append(match[0].strip())
     words = frozenset(word for word in content(rest) if not word[0].isdigit()) - _TELLING

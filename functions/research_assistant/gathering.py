@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from functions.research_assistant import keeping
 from functions.research_assistant.documents import Document, unread_of
 from functions.research_assistant.expansion import telling
-from functions.research_assistant.knowledge import Knowledge, Look, search
+from functions.research_assistant.knowledge import Knowledge, Look, digest, search
 from functions.research_assistant.sources import Page, looked
 from schemas import Source, Unread
 
@@ -39,7 +40,8 @@ async def _looked(question: str, names: tuple[str, ...], fresh: bool, web: Fetch
     """The digests of all pages for a question, those found for it first, and why others could not be had."""
     now, words = ctx.clock().astimezone(UTC), telling(question)
     known = Knowledge() if fresh else await keeping.knowledge(ctx.bucket)
-    looks = {name: known.fresh(search(name, words), now) for name in names}
+    searches = {name: _search(name, words, ctx.settings) for name in names}
+    looks = {name: known.fresh(searches[name], now) for name in names}
     asked = [name for name, look in looks.items() if look is None]
     answers = await asyncio.gather(*(looked((name,), question, web, ctx.settings) for name in asked))
     pages = [page for look in looks.values() if look for page in look.pages]
@@ -50,11 +52,18 @@ async def _looked(question: str, names: tuple[str, ...], fresh: bool, web: Fetch
         pages += digests
         unread |= finds.unread
         if digests and not finds.unread:
-            learnt[search(name, words)] = Look(now.isoformat(), tuple(digests))
+            learnt[searches[name]] = Look(now.isoformat(), tuple(digests))
     if learnt and not fresh:
         kept = frozenset(page for look in learnt.values() for page in look.pages)
         await keeping.learn(ctx.bucket, Knowledge(kept, learnt))
     return {"pages": list(dict.fromkeys([*pages, *known.akin(words, KNOWN)])), "unread": unread}
+
+
+def _search(name: str, words: Iterable[str], settings: Mapping[str, str]) -> str:
+    """The name of a search: another place, or another list of pages, is another; a list is the same for every question."""
+    where = settings.get("pages" if name == "pages" else f"{name}_url", "")
+    at = f"{name} {digest(where.encode())[:8]}" if where else name
+    return search(at, () if name == "pages" else words)
 
 
 def _document(page: Page) -> Document:

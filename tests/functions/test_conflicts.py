@@ -39,8 +39,16 @@ def test_each_sentence_of_a_quotation_is_looked_at():
             "252 million",
         ),
         ("The key has 1184 bytes and the text 1088 bytes.", "The key has 1184 bytes and the text 1078 bytes.", "1078 bytes"),
-        ("The otter cipher has a key of 1184 bytes.", "The otter cipher has a key of 1568 bytes.", "1568 bytes, not 1184 bytes"),
-        ("The otter cipher has a key of 1632 bytes.", "The otter cipher has a key of 1568 bytes.", "1568 bytes, not 1632 bytes"),
+        (
+            "The otter cipher has a key of 1184 bytes.",
+            "The otter cipher has a key of 1568 bytes.",
+            "1568 bytes, not 1184 bytes",
+        ),
+        (
+            "The otter cipher has a key of 1632 bytes.",
+            "The otter cipher has a key of 1568 bytes.",
+            "1568 bytes, not 1632 bytes",
+        ),
     ],
 )
 def test_other_figures_of_the_same_thing_are_a_conflict(one, other, reason):

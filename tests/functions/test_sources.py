@@ -234,6 +234,38 @@ async def test_another_request_finds_what_was_learnt_although_its_own_search_fin
     assert alone.reason == "nothing was found on this question in the 0 documents that were read"
 
 
+async def test_another_list_of_pages_is_read_and_the_same_one_is_not_read_again(bucket):
+    page = lambda told: lambda _: http.Response(text=f"<p>{told}</p>", content_type="text/html")  # noqa: E731
+
+    async def read(base, name, asked):
+        told = settings(base, web="pages", pages=f"{base}/{name}")
+        found = await handle(asked, context(FakeModel(lambda _: ""), bucket=bucket, settings=told, web=client(base)))
+        return [passage.source.id for passage in found.passages]
+
+    other = question("What does the otter cipher cost?", metadata=RequestMetadata())
+    async with serving(one=page(TOLD), two=page(f"{TOLD} It costs 2 euros.")) as (base, seen):
+        assert await read(base, "one", web_question()) == [f"{base}/one"]
+        assert await read(base, "two", web_question()) == [f"{base}/two"]
+        asked = len(seen)
+        assert await read(base, "two", other) == [f"{base}/two"]
+        assert len(seen) == asked
+
+
+async def test_what_is_no_text_is_read_without_it():
+    """Halves of surrogate pairs, which JSON can say and nothing can store."""
+    odd = {
+        **WIKIPEDIA["query"]["pages"][1],
+        "title": "Otter\ud800",
+        "extract": TOLD + "\udfff",
+        "fullurl": "https://a.example/\ud800",
+    }
+    odd = {"query": {"pages": [odd]}}
+    async with serving(**answers(wikipedia=odd)) as (base, _):
+        found = await answered(base, memory_bucket(), web="wikipedia")
+    assert [passage.source.id for passage in found.passages] == ["https://a.example/"]
+    assert SummaryReady.model_validate_json(found.model_dump_json()) == found
+
+
 async def test_a_step_that_is_run_again_reads_what_it_read_before(bucket):
     """Whatever others learnt in between: the search is remembered with the step."""
     async with serving(**answers()) as (base, seen):

@@ -57,7 +57,7 @@ def page(url: Any, title: Any, text: Any, authors: Any = (), year: Any = None) -
     names = [plain(name) for name in authors if isinstance(name, str)]
     told = plain(title) if isinstance(title, str) else ""
     when = year if isinstance(year, int) and 1000 <= year < 3000 else None
-    return Page(clipped(url, 2_000), clipped(told or url, 300), text[:LONGEST], clipped(", ".join(names), 500), when)
+    return Page(clipped(plain(url), 2_000), clipped(told or url, 300), text[:LONGEST], clipped(", ".join(names), 500), when)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
