@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from functions import authorship
 from functions.prose import plain
-from functions.records import FORM, digests, sha256
+from functions.records import FORM, HEAD, digests, sha256
 from functions.research_assistant.passages import passage_id, passages
 from functions.validator import checks
 from schemas import PartAbandoned, Passage, ResearchResult, ValidationPassed
@@ -43,21 +43,28 @@ def audit(data: bytes, expected: str = "", forms: Mapping[str, bytes] | None = N
     wrong = (
         [f"the record is not the one that the digest {expected} was made of"] if expected not in ("", sha256(data)) else []
     )
-    wrong += _altered(record.get("digests"), digests(record["result"]))
+    wrong += _altered(record.get("digests"), digests(record))
+    if record.get("request_id") != str(result.request_id):
+        wrong.append("the record names another request than its result")
     wrong += _forms(record.get("report") or {}, forms or {})
     for part in result.parts:
         wrong += _part(part)
-    mine = authorship.digest(checks.__file__)
-    others = sorted({part.checked_with for part in result.parts} - {"", mine})
-    notes = [f"checked with rules {', '.join(others)}; audited with {mine}: they may judge differently"] if others else []
     return {
         "request_id": str(result.request_id),
         "record": sha256(data),
         "statements": sum(len(part.claims) for part in result.parts),
         "passages": len({passage.id for part in result.parts for passage in part.passages}),
         "wrong": wrong,
-        "notes": notes,
+        "notes": list(_notes(record, result)),
     }
+
+
+def _notes(record: Mapping[str, Any], result: ResearchResult) -> Iterator[str]:
+    mine = authorship.digest(checks.__file__)
+    if others := sorted({part.checked_with for part in result.parts} - {"", mine}):
+        yield f"checked with rules {', '.join(others)}; audited with {mine}: they may judge differently"
+    if HEAD not in (record.get("digests") or {}):
+        yield f"it was made before there was a digest of {HEAD}: that is bound by the record's own digest alone"
 
 
 def _read(data: bytes) -> tuple[dict[str, Any], ResearchResult]:
@@ -83,7 +90,7 @@ def _altered(written: Any, made: dict[str, str]) -> list[str]:
     if not isinstance(written, dict):
         return ["the record has no digests"]
     changed = [f"{name} was altered" for name in made if name in written and written[name] != made[name]]
-    added = [f"{name} was put in" for name in made if name not in written]
+    added = [f"{name} was put in" for name in made if name not in written and name != HEAD]
     return [*changed, *added, *(f"{name} was taken out" for name in written if name not in made)]
 
 

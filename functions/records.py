@@ -9,14 +9,18 @@ from typing import Any
 
 FORM = 1  # counted up when a field is removed or changes its meaning
 
+HEAD = "what the record says of itself"  # its request, the code that made it, the digests of the report's forms
+
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def digests(result: dict[str, Any]) -> dict[str, str]:
-    """The digest of every piece of a result (as JSON), by its name."""
-    return {name: sha256(_canonical(piece)) for name, piece in _pieces(result)}
+def digests(record: dict[str, Any]) -> dict[str, str]:
+    """The digest of every piece of a record (as JSON), by its name."""
+    head = {name: value for name, value in record.items() if name not in ("digests", "result")}
+    pieces = ((HEAD, head), *_pieces(record["result"]))
+    return {name: sha256(_canonical(piece)) for name, piece in pieces}
 
 
 def _pieces(result: dict[str, Any]) -> Iterator[tuple[str, Any]]:

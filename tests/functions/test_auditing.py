@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import reduce
 
 import pytest
 
@@ -43,7 +44,7 @@ def altered(forms, change, again=False):
     record = json.loads(forms["evidence.json"])
     change(record["result"])
     if again:
-        record["digests"] = digests(record["result"])
+        record["digests"] = digests(record)
     return json.dumps(record).encode()
 
 
@@ -102,6 +103,32 @@ async def test_what_was_altered_is_named(made, change, named, found_again):
     wrong = audit(again)["wrong"]
     assert any(found_again in fault for fault in wrong) if found_again else wrong == []
     assert any("is not the one" in fault for fault in audit(again, complete.evidence)["wrong"])
+
+
+def _leaves(value, path=()):
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [leaf for key, inner in pairs for leaf in _leaves(inner, (*path, key))]
+    return found or [path]
+
+
+async def test_no_value_of_a_record_can_be_altered_unseen(made):
+    data = made[1]["evidence.json"]
+    for *way, last in _leaves(json.loads(data)):
+        record = json.loads(data)
+        where = reduce(lambda value, key: value[key], way, record)
+        where[last] = not where[last] if isinstance(where[last], bool) else f"{where[last]}x"
+        try:
+            assert audit(json.dumps(record).encode())["wrong"], (*way, last)
+        except AuditError:  # the contract finds it first
+            continue
+
+
+async def test_a_record_from_before_its_own_digest_is_sound(made):
+    record = json.loads(made[1]["evidence.json"])
+    del record["digests"]["what the record says of itself"]
+    found = audit(json.dumps(record).encode())
+    assert found["wrong"] == []
+    assert "made before there was a digest" in found["notes"][0]
 
 
 async def test_an_altered_report_is_named(made):

@@ -164,7 +164,7 @@ def test_a_report_is_audited_by_its_request_and_names_what_was_altered(platform)
     record = json.loads((folder / "report.evidence.json").read_text())
     part = record["result"]["parts"][0]
     part["passages"][0]["text"] = part["passages"][0]["text"].replace(" of ", " off ")
-    record["digests"] = digests(record["result"])
+    record["digests"] = digests(record)
     (folder / "report.evidence.json").write_text(json.dumps(record))
     (folder / "report.md").write_text((folder / "report.md").read_text() + "All of it is certain.\n")
     wrong = platform.torpor("audit", request_id)
