@@ -124,8 +124,8 @@ class Findings:
 
     @property
     def remaining(self) -> str:
-        """What the summary says of what is missing."""
-        return " ".join(filter(None, [self._unanswered(), self._short_of_budget()]))
+        """What the summary says of what is disputed, and of what is missing."""
+        return " ".join(filter(None, [self._disputed(), self._unanswered(), self._short_of_budget()]))
 
     @property
     def written_by(self) -> str:
@@ -134,6 +134,12 @@ class Findings:
             return "nobody: there are no statements"
         why = f", for {', '.join(self.too_small)} is too small to be trusted with a sentence" if self.too_small else ""
         return ", ".join(self.writers) or f"no model: every statement is a quotation{why}"
+
+    def _disputed(self) -> str:
+        """That sources conflict, before what the summary says is taken for settled."""
+        numbers = [str(statement.number) for statement in self.statements if statement.conflicts]
+        named = f"{', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else "".join(numbers)
+        return f"Sources conflict: see {'statements' if len(numbers) > 1 else 'statement'} {named}." if numbers else ""
 
     def _short_of_budget(self) -> str:
         calls = self.effort.refused

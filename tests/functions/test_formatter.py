@@ -220,11 +220,15 @@ async def test_sources_that_conflict_are_said_to_in_every_form():
     for form in (page, text):
         assert "Another source says otherwise" in form
         assert "1,216 bytes there, 1,184 bytes here" in form
+        assert "Sources conflict: see statement 1." in form.split("Another source")[0]
+    assert "Sources conflict: see statement 1." in json.loads(data)["summary"]
     (told,) = json.loads(data)["statements"][0]["conflicts"]
     assert (told["said"], told["source"], told["where"]) == ("1,216 bytes there, 1,184 bytes here", 2, "page 7")
     assert 1 in json.loads(data)["sources"][1]["statements"]
     lost = WRITTEN.model_copy(update={"conflicts": (Conflict(passage="p9", reason="x"),)})
-    assert "says otherwise" not in markdown(arranged(result(passed(lost))))
+    agreed = markdown(arranged(result(passed(lost))))
+    assert "says otherwise" not in agreed
+    assert "Sources conflict" not in agreed
 
 
 def test_nothing_is_said_of_left_out_statements_where_there_are_none():
