@@ -81,8 +81,10 @@ drift: $(READY) ## Whether everything generated agrees with its source
 	@$(BIN)/python -m eventing.manifests --check
 	@$(BIN)/python -m eventing.apis --check
 
-bench-evidence: $(READY) ## Measure which false claims the validator's checks catch, and which true ones they refuse
-	@$(BIN)/python -m benchmarks.evidence
+bench-evidence: $(READY) ## Measure what the checks catch and what is found (MODEL=8 asks TORPOR_MODEL_URL; RECORDS=... citations)
+	@$(BIN)/python -m benchmarks.evidence $(if $(MODEL),--model $(MODEL))
+	@echo; $(BIN)/python -m benchmarks.retrieval
+	@$(if $(RECORDS),echo; $(BIN)/python -m benchmarks.citations $(RECORDS))
 
 bench: $(READY) ## Measure hops, wakes, throughput and memory beside their bare parts (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks
