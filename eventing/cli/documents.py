@@ -8,11 +8,11 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eventing.cli.errors import CommandError
-from eventing.documents import ENDINGS, UnreadableError, largest, read, usable
+from eventing.documents import ENDINGS, Reading, UnreadableError, kept_as, largest, read, usable
 from eventing.step import Objects
 
 MOST_FILES = 10_000
@@ -26,6 +26,7 @@ class Collection:
     name: str
     files: dict[str, bytes]
     skipped: dict[str, str]
+    readings: dict[str, Reading] = field(default_factory=dict)  # of what is costly to read
 
 
 def collect(folder: Path) -> Collection:
@@ -45,11 +46,13 @@ def collect(folder: Path) -> Collection:
         found = dict(zip((name for name, _ in paths), contents, strict=False))
     skipped |= {name: f"more than {MOST_FILES:,} files" for name, _ in paths[MOST_FILES:]}
     skipped |= {name: content for name, content in found.items() if isinstance(content, str)}
-    files = {name: content for name, content in found.items() if isinstance(content, bytes)}
+    used = {name: content for name, content in found.items() if not isinstance(content, str)}
+    files = {name: data for name, (data, _) in used.items()}
     if not files:
         why = "".join(f"\n  {name}: {reason}" for name, reason in list(skipped.items())[:10])
         raise CommandError(f"{folder} holds no document that can be used ({', '.join(ENDINGS)}){why}")
-    return Collection(_name(files, skipped), files, dict(sorted(skipped.items())))
+    readings = {name: reading for name, (_, reading) in used.items() if kept_as(name)}
+    return Collection(_name(files, skipped), files, dict(sorted(skipped.items())), readings)
 
 
 def _name(files: dict[str, bytes], skipped: dict[str, str]) -> str:
@@ -81,8 +84,8 @@ def _named(path: Path, root: Path) -> str:
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _content(path: Path, root: Path) -> bytes | str:
-    """A file's bytes, or the reason why it is not used."""
+def _content(path: Path, root: Path) -> tuple[bytes, Reading] | str:
+    """A file's bytes and what they say, or the reason why it is not used."""
     if _named(path, root) != path.relative_to(root).as_posix():
         return "its name is not UTF-8; rename it"
     if not usable(path.name):
@@ -96,7 +99,7 @@ def _content(path: Path, root: Path) -> bytes | str:
         if size > most:
             return f"{size / 1e6:,.0f} MB; at most {most / 1e6:.0f} MB are read"
         data = path.read_bytes()
-        read(path.name, data)
+        return data, read(path.name, data)
     except UnreadableError as error:
         return str(error)
     except RuntimeError:  # so Python below 3.13 says it; later ones as an OSError
@@ -104,12 +107,16 @@ def _content(path: Path, root: Path) -> bytes | str:
     except OSError as error:
         circle = error.errno == errno.ELOOP
         return "a link that leads in a circle" if circle else error.strerror or "cannot be read"
-    return data
 
 
 async def upload(collection: Collection, objects: Objects) -> None:
-    """Put a collection's files into the bucket, where they are not there yet, and what is not among them."""
+    """Put a collection's files, what they say and what was left out into the bucket, where that is not there yet.
+
+    What was parsed here is not parsed again by the agents, which have less time for many documents.
+    """
     folder = f"sources/{collection.name}"
+    for name, reading in collection.readings.items():
+        await objects.create(f"{folder}/{kept_as(name)}", reading.written(), "application/json")
     for name, data in collection.files.items():
         await objects.create(f"{folder}/{name}", data)
     if collection.skipped:

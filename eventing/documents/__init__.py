@@ -5,6 +5,6 @@ Forbidden here: parsing HTML or PDF in this process. `parsing` does it in a proc
 memory and size, and without the environment.
 """
 
-from eventing.documents.reading import ENDINGS, FORM, TEXT, Reading, UnreadableError, largest, read, usable
+from eventing.documents.reading import ENDINGS, TEXT, Reading, UnreadableError, kept_as, largest, read, usable
 
-__all__ = ["ENDINGS", "FORM", "TEXT", "Reading", "UnreadableError", "largest", "read", "usable"]
+__all__ = ["ENDINGS", "TEXT", "Reading", "UnreadableError", "kept_as", "largest", "read", "usable"]

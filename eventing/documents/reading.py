@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 TEXT, HTML, PDF = (".md", ".markdown", ".txt"), (".html", ".htm"), (".pdf",)
 ENDINGS = TEXT + HTML + PDF
 LARGEST = 4_000_000  # bytes of text or HTML; what is larger is no note that a person wrote
 LARGEST_PDF = 20_000_000
+KEPT = ".read"  # a folder in a collection, of what was read from PDF and HTML, so that it is parsed once
 FORM = 1  # of what is read; counted up when the same bytes come to be read differently
 SECONDS = 20  # that parsing one document may take
 _PARSER = Path(__file__).with_name("parsing.py")
@@ -34,6 +35,28 @@ class Reading:
     authors: str = ""
     year: int | None = None
     remark: str = ""
+
+    def written(self) -> bytes:
+        """This reading as JSON, to be kept."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def kept(cls, data: bytes) -> Reading:
+        """The reading in what `written` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            told = json.loads(data)
+            return cls(**told | {"text": str(told["text"]), "pages": tuple(map(int, told["pages"]))})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"no reading: {error}") from error
+
+
+def kept_as(name: str) -> str:
+    """Where in its collection the reading of a document is kept; empty where reading it anew costs nothing."""
+    return "" if name.lower().endswith(TEXT) else f"{KEPT}/{FORM}/{name}.json"
 
 
 def usable(name: str) -> bool:

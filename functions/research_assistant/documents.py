@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventing.documents import ENDINGS, FORM, TEXT, Reading, UnreadableError, read, usable
+from eventing.documents import ENDINGS, TEXT, Reading, UnreadableError, kept_as, read, usable
 from functions.prose import clipped, plain
 from schemas import Source, Unread
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from eventing.agent import Bucket
 
 SKIPPED = ".skipped.json"  # what whoever made the collection left out, and why
-READ = ".read"  # a folder of what was read from PDF and HTML, so that it is parsed once
 LONGEST_FRONT = 50_000  # characters
 AT_ONCE = 16
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -85,14 +84,13 @@ async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
     """What a document says; PDF and HTML are parsed once, whichever process comes first."""
     if not usable(path):
         raise UnreadableError(f"not one of {', '.join(ENDINGS)}")
-    if path.lower().endswith(TEXT):
+    kept = kept_as(path)
+    if not kept:
         return read(path, await bucket.get(folder + path) or b"")
-    kept = f"{folder}{READ}/{FORM}/{path}.json"
-    with suppress(ValueError, TypeError, KeyError):  # what is there and is no reading is made anew
-        told = json.loads(await bucket.get(kept) or b"null")
-        return Reading(**told | {"text": str(told["text"]), "pages": tuple(map(int, told["pages"]))})
+    with suppress(ValueError):  # what is there and is no reading is made anew
+        return Reading.kept(await bucket.get(folder + kept) or b"null")
     reading = await asyncio.to_thread(read, path, await bucket.get(folder + path) or b"")
-    await bucket.create(kept, json.dumps(asdict(reading)).encode(), "application/json")
+    await bucket.create(folder + kept, reading.written(), "application/json")
     return reading
 
 

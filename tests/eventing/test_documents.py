@@ -11,7 +11,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from eventing.cli.documents import collect, upload
-from eventing.documents import Reading, UnreadableError, read, reading
+from eventing.documents import Reading, UnreadableError, kept_as, read, reading
 from eventing.testing import memory_bucket
 
 PARAGRAPH = "The otter cipher has a public key of 1184 bytes."
@@ -169,6 +169,8 @@ async def test_a_collection_carries_what_was_left_out(folder):
     await upload(made, bucket)
     told = json.loads(await bucket.get(f"sources/{made.name}/.skipped.json"))
     assert [entry["path"] for entry in told] == ["latin.txt", "locked.pdf"]
+    kept = await bucket.get(f"sources/{made.name}/{kept_as('deep/b.pdf')}")
+    assert Reading.kept(kept) == read("b.pdf", (folder / "deep/b.pdf").read_bytes())
     assert collect(folder).name == made.name
     (folder / "locked.pdf").unlink()
     assert collect(folder).name != made.name
