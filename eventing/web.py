@@ -9,7 +9,6 @@ whoever runs the platform set: an API at a `trusted` origin, asked there and not
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from eventing.addresses import public, resolved
 from eventing.errors import EventingError
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ ROBOTS_S = 86_400.0  # that it holds, at most a day by RFC 9309
 _PORTS = {"http": 80, "https": 443}
 _MOVED = (301, 302, 303, 307, 308)
 _WRITTEN = "%/?:@!$&'()*+,;=~#[]"  # what stands in a URL as it is
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class FetchError(EventingError):
@@ -75,7 +73,7 @@ class Web:
     apart_s: float = APART_S
     seconds: float = SECONDS
     largest: int = LARGEST
-    resolve: Callable[[str, int], list[str]] = field(default=lambda host, port: _resolved(host, port))
+    resolve: Callable[[str, int], list[str]] = field(default=lambda host, port: resolved(host, port))
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
     _next: dict[str, float] = field(default_factory=dict, init=False)
     _resting: dict[str, float] = field(default_factory=dict, init=False)
@@ -146,20 +144,23 @@ class Web:
         from protego import Protego
 
         origin = _parts(url)[0]
-        until, rules = self._robots.get(origin, (0.0, None))
-        if rules is None or until < time.monotonic():
-            try:
-                raw = await self._in_turn(f"{origin}/robots.txt", 0.0, self.inner, MOST_ROBOTS)
-                moved = raw.status in _MOVED
-                told = raw if not moved else await self._followed(_onward(origin, raw), 0.0, self.inner, robots=False)
-                text = told.data.decode("utf-8-sig", "replace")
-            except FetchError as error:
-                if not 400 <= error.answered < 500 or error.answered == 429:
-                    raise FetchError(f"its robots.txt cannot be had: {error}") from error
-                text = ""
-            rules = Protego.parse(text)
-            self._robots[origin] = (time.monotonic() + ROBOTS_S, rules)
+        async with self._turns.setdefault(f"{origin}/robots.txt", asyncio.Lock()):  # pages asked at once ask for it once
+            until, rules = self._robots.get(origin, (0.0, None))
+            if rules is None or until < time.monotonic():
+                rules = Protego.parse(await self._rules(origin))
+                self._robots[origin] = (time.monotonic() + ROBOTS_S, rules)
         return rules.can_fetch(url, "torpor")
+
+    async def _rules(self, origin: str) -> str:
+        try:
+            raw = await self._in_turn(f"{origin}/robots.txt", 0.0, self.inner, MOST_ROBOTS)
+            moved = raw.status in _MOVED
+            told = raw if not moved else await self._followed(_onward(origin, raw), 0.0, self.inner, robots=False)
+            return told.data.decode("utf-8-sig", "replace")
+        except FetchError as error:
+            if not 400 <= error.answered < 500 or error.answered == 429:
+                raise FetchError(f"its robots.txt cannot be had: {error}") from error
+            return ""
 
     def _asked(self, url: str, private: bool, host: str, port: int, largest: int) -> _Raw:
         """One request to a checked address; whatever goes wrong is said in words."""
@@ -231,22 +232,6 @@ class Web:
         finally:
             watch.cancel()
             connection.close()
-
-
-def public(address: str) -> bool:
-    """Whether an address is one of the public internet, also where it carries another inside."""
-    found: Address = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inner is None and found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return found.is_global and not found.is_multicast
-
-
-def _resolved(host: str, port: int) -> list[str]:
-    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
 def _parts(url: str) -> tuple[str, str, int]:

@@ -8,9 +8,10 @@ from email.utils import format_datetime
 import pytest
 from aiohttp import web as http
 
+from eventing.addresses import public
 from eventing.errors import ConfigurationError
 from eventing.runtime import Runtime
-from eventing.web import FetchError, Web, origin, public
+from eventing.web import FetchError, Web, origin
 from tests.webserver import serving
 
 
@@ -196,6 +197,13 @@ async def test_robots_txt_holds_for_pages(rules, read):
             else:
                 with pytest.raises(FetchError, match=r"robots\.txt asks"):
                     await web.page(f"{base}/a")
+    assert [r.path for r in asked].count("/robots.txt") == 1
+
+
+async def test_pages_that_are_asked_at_once_ask_for_robots_txt_once():
+    async with serving(a=lambda _: http.Response(text="a"), b=lambda _: http.Response(text="b")) as (base, asked):
+        web = client(base)
+        assert {found.data for found in await asyncio.gather(web.page(f"{base}/a"), web.page(f"{base}/b"))} == {b"a", b"b"}
     assert [r.path for r in asked].count("/robots.txt") == 1
 
 
