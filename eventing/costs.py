@@ -10,8 +10,10 @@ _COST = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,8})?) ([A-Z]{3})")
 
 def told(cost: float, currency: str) -> dict[str, str]:
     """The attribute `cost`, where something is known to have cost something."""
+    if cost <= 0:
+        return {}
     text = f"{Decimal(str(round(cost, 8))):f} {currency}"
-    return {"cost": text} if cost > 0 and _COST.fullmatch(text) else {}
+    return {"cost": text} if _COST.fullmatch(text) else {}
 
 
 def read(text: str) -> tuple[float, str] | None:

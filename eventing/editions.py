@@ -39,8 +39,8 @@ def redriven_of(event: Event) -> int:
 
 def _number(event: Event, name: str) -> int:
     """Whatever else stands there, by whomever it was put there, is none."""
-    value = event.get(name, "0")
-    return int(value) if _NUMBER.fullmatch(value) else 0
+    value = event.get(name)
+    return int(value) if value and _NUMBER.fullmatch(value) else 0
 
 
 def within(answer: Event, cause: Event | None) -> Event:
