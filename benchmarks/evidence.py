@@ -105,20 +105,23 @@ async def _cells(client: Client, entries: list[Labelled], kind: str, half: bool,
     if not chosen:
         return ["none"] * 3
     code = [bool(refused(entry)) for entry in chosen]
-    said = [await doubted(client, number, entry) for number, entry in enumerate(chosen)]
-    counts = (sum(code), sum(said), sum(map(any, zip(code, said, strict=True))))
-    return [f"{count}/{len(chosen)}" for count in counts]
+    verdicts = [await verdict(client, number, entry) for number, entry in enumerate(chosen)]
+    said = [found.verdict != "supported" for found in verdicts]
+    contradicted = sum(found.verdict == "contradicted" for found in verdicts)
+    alone, both = sum(said), sum(map(any, zip(code, said, strict=True)))
+    many = len(chosen)
+    return [f"{sum(code)}/{many}", f"{alone}/{many}, {contradicted} contradicted", f"{both}/{many}"]
 
 
-async def doubted(client: Client, number: int, entry: Labelled) -> bool:
-    """Whether the model, asked as the validator asks it, refuses a claim."""
+async def verdict(client: Client, number: int, entry: Labelled) -> Verdict:
+    """The model's verdict on a claim, asked as the validator asks it."""
     deadline = datetime.now(UTC) + timedelta(minutes=5)
     model = client.for_step(
         key=f"{uuid4()}/bench/1.0", deadline=deadline, budget_tokens=10_000, time_limit_s=120, traceparent=None
     )
     claim = Claim(text=entry.text, passage=entry.passage.id)
     sound = Verdict(claim=number, verdict="supported", reason="not asked", by="code")
-    return (await judging.judged(sound, claim, entry.passage, model)).verdict != "supported"
+    return await judging.judged(sound, claim, entry.passage, model)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def _checks(findings: Findings) -> list[str]:
         rules = ", ".join(
             f"{'✓' if c.passed else '✗'} {LABELS.get(c.name, _text(c.name))}" for c in statement.checks if c.name != "model"
         )
-        model = next((_text(c.said) for c in statement.checks if c.name == "model"), "not asked")
+        model = next((f"“{_text(c.said)}”" for c in statement.checks if c.name == "model"), "not asked")
         rows.append(f"| {statement.number} | {rules or _text(statement.reason)} | {model} | {statement.verdict} |")
     judges = ", ".join(["fixed rules", *map(_text, findings.judges)])
     return ["\n".join(rows), f"Written by {_text(findings.written_by)}. Judged by {judges}."]

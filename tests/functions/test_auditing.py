@@ -28,7 +28,7 @@ SOUND = (
 @pytest.fixture
 async def made():
     """The forms of a report on two sound statements, with what was left out of another part."""
-    ctx = context(FakeModel(lambda asked: {"supported": "yes"}, name="judge"))
+    ctx = context(FakeModel(lambda asked: {"reason": "it gives 1184 bytes", "verdict": "supported"}, name="judge"))
     part = await validate(summary(*SOUND, passages=(PASSAGE,)), ctx)
     gone = LeftOut(text="The key has 9 bytes.", passage=PASSAGE.id, verdict="not_in_passage", reason="9 is not there")
     given_up = PartAbandoned(

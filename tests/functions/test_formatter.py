@@ -185,7 +185,9 @@ async def test_every_form_shows_checks_effort_and_what_was_not_used():
             assert shown.lower() in form.lower(), shown
     told = json.loads(data)
     assert told["torpor_report"] == 2
-    assert told["statements"][0]["checks"][-1] == {"name": "model", "passed": True, "said": "yes"}
+    said = "supported: the text gives 1184 bytes"
+    assert told["statements"][0]["checks"][-1] == {"name": "model", "passed": True, "said": said}
+    assert f"“{said}”" in page and f"“{said}”" in text
     assert told["statements"][1]["passage"]["page"] == 7
     assert told["sources"][1]["references"] == ["RFC 8446", "FIPS 203"]
     assert told["effort"]["total"]["tokens"] == 2280

@@ -67,3 +67,7 @@ def test_a_folder_of_fonts_is_used_for_what_the_others_lack():
 def test_a_folder_that_is_none_is_refused_by_name(tmp_path):
     with pytest.raises(ConfigurationError, match=r"TORPOR_SETTING_FONTS is .*/none, which is no folder"):
         printed("Keys", str(tmp_path / "none"))
+
+
+def test_the_models_reason_stands_beside_its_verdict():
+    assert "“supported: the text gives 1184 bytes”" in " ".join(read(printed("Keys of the otter")).split())
