@@ -145,6 +145,7 @@ class _Part(Contract):
     passages: tuple[Passage, ...] = ()
     written_by: str = Field("", description="name of the model that wrote the claims")
     written_with: str = Field("", max_length=64, description="digest of the prompts, and of the code around them")
+    too_small: str = Field("", description="name of the model that was not asked to write, since it is too small for that")
     collection: Collection | None = Field(None, description="where the passages were looked for")
     left_out: tuple[LeftOut, ...] = Field((), description="what could not be supported, and is no claim any more")
     metadata: RequestMetadata = RequestMetadata()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from functions.asking import small
 from functions.formatter.effort import Effort, effort
 from functions.formatter.summing import summed
 from functions.prose import clipped, content, likeness, plain, sentences
@@ -179,7 +178,7 @@ def arranged(result: ResearchResult) -> Findings:
             for n, s in enumerate(sources, 1)
         ),
         writers=_named(statement.written_by for statement in written),
-        too_small=_named(part.written_by for part in result.parts if small(part.written_by)),
+        too_small=_named(part.too_small for part in result.parts),
         judges=_named(part.checked_by for part in result.parts),
         documents=max((collection.documents for collection in collections), default=None),
         unread=tuple(dict.fromkeys(entry for collection in collections for entry in collection.unread)),

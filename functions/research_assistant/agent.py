@@ -46,25 +46,29 @@ async def handle(event: ResearchQuestion | ValidationFailed, ctx: Context) -> Su
     writer = ctx.settings.get("writer", "").strip()
     if found and not writer:
         ctx.will_answer(SummaryReady)  # where the model is of no use, passages are quoted; a writer may find nothing
-    written = marked(await _written(found, event, ctx.llm, writer), found)
+    too_small = "" if writer else await _too_small(ctx.llm)
+    written = marked(await _written(found, event, ctx.llm, writer, too_small), found)
     if not written:
         many = "document" if shelf.documents == 1 else "documents"
         where = "that were read" if web else "of the collection"
         reason = f"nothing was found on this question in the {shelf.documents} {many} {where}"
         return PartAbandoned(**part, reason=reason)
-    part |= {"written_by": ctx.llm.name, "written_with": digest(__file__)}
+    part |= {"written_by": ctx.llm.name, "written_with": digest(__file__), "too_small": too_small}
     otherwise = {conflict.passage for claim in written for conflict in claim.conflicts}
     cited = otherwise | {claim.passage for claim in written}
     told = [passage for n, passage in enumerate(found) if n < PASSAGES or passage.id in cited]
     return SummaryReady(**part, claims=tuple(written), passages=tuple(told))
 
 
-async def _written(passages: list[Passage], asked: ResearchQuestion, llm: Model, writer: str) -> list[Claim]:
-    """Claims, each with its passage: named by the model that is trusted with that, else assigned in code.
+async def _too_small(llm: Model) -> str:
+    """The name of a model that counts in millions: what it makes of a sentence is a copy, or is not to be relied on."""
+    name = await llm.served()
+    return name if small(name) else ""
 
-    A model that counts in millions writes none: what it makes of a sentence is a copy, or is not to be relied on.
-    """
-    if not writer and small(await llm.served()):
+
+async def _written(passages: list[Passage], asked: ResearchQuestion, llm: Model, writer: str, too_small: str) -> list[Claim]:
+    """Claims, each with its passage: named by the model that is trusted with that, else assigned in code."""
+    if too_small:
         return quotations(passages, asked.question, asked.topic, PASSAGES)
     first = passages[:PASSAGES]
     together = await composed(first, asked.question, llm, writer) if writer else None

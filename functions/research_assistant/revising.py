@@ -53,7 +53,8 @@ async def revised(event: ValidationFailed, ctx: Context) -> SummaryReady:
         return quotation(passage, event.question, event.claims)
 
     claims = [claim for claim in await asyncio.gather(*(mended(*pair) for pair in enumerate(event.claims))) if claim]
-    kept = event.model_dump(include={"request_id", "topic", "part", "of", "question", "passages", "collection", "metadata"})
+    same = {"request_id", "topic", "part", "of", "question", "passages", "too_small", "collection", "metadata"}
+    kept = event.model_dump(include=same)
     written_by = event.written_by or ctx.llm.name
     out = left_out(event, {n for n in reasons if last or event.claims[n].passage not in passages})
     return SummaryReady(
@@ -81,6 +82,7 @@ def abandoned(event: ValidationFailed, reason: str) -> PartAbandoned:
         "question",
         "written_by",
         "written_with",
+        "too_small",
         "collection",
         "metadata",
     }

@@ -291,11 +291,16 @@ def test_a_sentence_of_a_longer_quotation_is_pointed_at():
 
 
 def test_a_model_that_was_too_small_to_write_is_named():
-    parts = (passed(QUOTE, written_by="smollm2-135m-instruct"),)
+    parts = (passed(QUOTE, written_by="smollm2-135m-instruct", too_small="smollm2-135m-instruct"),)
     found = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=parts))
     assert "smollm2-135m-instruct is too small" in rendered(found) and "is too small" in markdown(found)
-    other = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=(passed(QUOTE, written_by="llama-70b"),)))
-    assert "too small" not in rendered(other) and "no model: every statement is a quotation" in rendered(other)
+
+
+@pytest.mark.parametrize("name", ["llama-70b", "smollm2-135m-instruct"])
+def test_a_model_that_was_asked_to_write_is_not_called_too_small(name):
+    found = arranged(ResearchResult(request_id=REQUEST, topic="otters", parts=(passed(QUOTE, written_by=name),)))
+    for form in (rendered(found), markdown(found)):
+        assert "too small" not in form and "no model: every statement is a quotation" in form
 
 
 def test_a_claim_on_the_same_passage_that_says_much_the_same_is_pointed_at():

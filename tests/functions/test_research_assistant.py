@@ -318,6 +318,20 @@ async def test_after_the_second_revision_the_part_is_abandoned_with_what_was_sup
     assert [gone.text for gone in found.left_out] == ["The key has 9 bytes."]
 
 
+async def test_a_model_is_called_too_small_where_it_was_not_asked_to_write_and_nowhere_else(bucket):
+    unasked = FakeModel([], name=SMALL)
+    quoted = await handle(question(), context(unasked, bucket=bucket))
+    assert (quoted.written_by, quoted.too_small, unasked.calls) == (SMALL, SMALL, [])
+    judged = ValidationFailed(**dict(quoted), verdicts=())
+    again = await handle(judged, context(FakeModel([], name=SMALL)))
+    ended = await handle(judged.model_copy(update={"revision": 2}), context(FakeModel([], name=SMALL)))
+    assert (again.too_small, ended.too_small) == (SMALL, SMALL)
+    useless = FakeModel(lambda asked: ModelAnswerError("garbage"), name=SMALL)
+    found = await handle(question(), context(useless, bucket=bucket, settings={"writer": SMALL}))
+    assert useless.calls and all(claim.quoted for claim in found.claims)
+    assert (found.written_by, found.too_small) == (SMALL, "")
+
+
 async def test_what_is_left_out_stays_listed_to_the_end():
     second = await handle(failed("The key has 9 bytes.", GOOD, revision=1, good={1}), context(FakeModel([])))
     judged = {"verdicts": (Verdict(claim=0, verdict="not_in_passage", reason="it is not there", by="code"),)}
