@@ -26,26 +26,26 @@ from eventing.local.config import Config
 STOP_S = 60.0  # that a platform has to stop
 STORE_S = 30.0  # that a store may be away while a platform starts
 SHOWN = 20  # files that were not read; the report names a hundred
+QUICK_S = 1.0  # what takes no longer is told once it is done
 _LAST: dict[str, tuple[str, float]] = {}
 
 
-def progress(what: str, doing: str, share: float | None) -> None:
+def progress(what: str, doing: str, share: float | None, quiet: bool = False) -> None:
     """A line for every new thing that is done; while a download goes on, one a second."""
     said, at = _LAST.get(what, ("", 0.0))
     same = doing.split(":")[0] == said.split(":")[0]
     if share is None or not same or time.monotonic() - at > 1.0:
         _LAST[what] = (doing, time.monotonic())
-        tell(f"  {what:<9} {doing}" + (f"  {share:4.0%}" if share else ""))
+        tell(f"  {what:<9} {doing}" + (f"  {share:4.0%}" if share else ""), quiet)
 
 
-def tell(line: str) -> None:
-    """A line; on a terminal one that ends in a share gives way to the next."""
-    if not sys.stdout.isatty():
-        say(line)
-        return
-    passing = line.endswith("%") and not line.endswith("100%")
-    sys.stdout.write(f"\r\x1b[2K{line}" + ("" if passing else "\n"))
-    sys.stdout.flush()
+def tell(line: str, quiet: bool = False) -> None:
+    """A line, on standard error where `quiet`; on a terminal one that ends in a share gives way to the next."""
+    stream = sys.stderr if quiet else sys.stdout
+    live = stream.isatty()
+    passing = live and line.endswith("%") and not line.endswith("100%")
+    click.echo(("\r\x1b[2K" if live else "") + line, nl=not passing, err=quiet)
+    stream.flush()
 
 
 def store_url(config: Config) -> str:
@@ -59,11 +59,17 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
         quiet: tell on standard error.
         away_s: for how long a store that is away is asked again.
     """
-    collection = documents.collect(folder)
-    _upload(collection, config, away_s)
+    begun = time.monotonic()
+
+    def told(done: str, many: int, of: int) -> None:
+        if time.monotonic() - begun > QUICK_S:
+            progress("sources", f"{done}: {many:,} of {of:,} files", many / of, quiet)
+
+    collection = documents.collect(folder, told)
+    _upload(collection, config, away_s, told)
     size = sum(map(len, collection.files.values()))
-    told = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
-    click.echo(told, err=quiet)
+    came_to = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
+    tell(came_to, quiet)
     for name, reason in list(collection.skipped.items())[:SHOWN]:
         click.echo(click.style(f"            not read: {name}: {reason}", fg="yellow"), err=quiet)
     if (more := len(collection.skipped) - SHOWN) > 0:
@@ -71,13 +77,13 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
     return collection.name
 
 
-def _upload(collection: documents.Collection, config: Config, away_s: float) -> None:
+def _upload(collection: documents.Collection, config: Config, away_s: float, told: documents.Told) -> None:
     from eventing.store import Store
 
     until = time.monotonic() + away_s
     while True:
         try:
-            asyncio.run(documents.upload(collection, Store.open(store_url(config))))
+            asyncio.run(documents.upload(collection, Store.open(store_url(config)), told))
             return
         except StoreError as error:
             if time.monotonic() >= until:

@@ -1,6 +1,7 @@
-"""Parses one PDF or HTML document from standard input to JSON; run as a process of its own, by its path.
+"""Parses PDF and HTML documents from standard input to JSON; run as a process of its own, by its path.
 
-It imports nothing of this project: an untrusted document meets the parser and the standard library only.
+It imports nothing of this project: an untrusted document meets the parser and the standard library only, in a process
+forked from this one, which parses nothing itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import contextlib
 import io
 import json
 import logging
+import os
 import re
+import signal
 import sys
 from collections import Counter
 from typing import Any
@@ -19,6 +22,7 @@ MEMORY = 384 * 2**20
 CPU_SECONDS = 18
 MOST_PAGES = 1_000
 LONGEST = 4_000_000  # characters of text
+MOST_SAID = 64 * 2**20  # bytes of an answer
 FEW = 20  # letters; a page with fewer is a picture, or blank
 _SENTENCE_ENDS = (".", "!", "?", ":", "”", '"')
 _BROKEN_WORD = re.compile(r"(\w+)[-\u2010\u00ad][ \t]*\n[ \t]*([a-z]\w*)[ \t]*")
@@ -42,21 +46,50 @@ class Unreadable(Exception):
     """Why the document cannot be used."""
 
 
-def main(kind: str) -> int:
-    """Read, parse, write; the exit code is 0 also where the document is of no use, which the answer says."""
-    _bound()
+def main() -> None:
+    """Answer each document with what it says, or with nothing where its parser came to grief."""
     logging.disable(logging.CRITICAL)
-    data = sys.stdin.buffer.read()
+    import pypdf  # noqa: F401  once for all documents: it is most of what reading a small one takes
+    import selectolax.lexbor  # noqa: F401
+
+    asked, answers = sys.stdin.buffer, sys.stdout.buffer
+    while kind := asked.read(1):
+        said = _apart(kind, asked.read(int.from_bytes(asked.read(4))))
+        answers.write(len(said).to_bytes(4) + said)
+        answers.flush()
+
+
+def _apart(kind: bytes, data: bytes) -> bytes:
+    """What a process of its own makes of a document; of this one it has nothing but the pipe that it answers into."""
+    ours, theirs = os.pipe()  # what a document does to its parser is over with it
+    if not (child := os.fork()):
+        try:
+            _bound()
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for handed_down in (ours, 0, 1):
+                os.dup2(nothing, handed_down)
+            with open(theirs, "wb") as answer:
+                answer.write(json.dumps(_told(kind, data)).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        said = answer.read(MOST_SAID)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return said
+
+
+def _told(kind: bytes, data: bytes) -> dict[str, Any]:
+    """What a document says, or why it is of no use."""
     try:
-        told = pdf(data) if kind == "pdf" else html(data)
-        if len(told["text"]) > LONGEST:
-            raise Unreadable(f"it holds more than {LONGEST // 1_000_000} million characters of text")
+        told = pdf(data) if kind == b"p" else html(data)
+        much = f"it holds more than {LONGEST // 1_000_000} million characters of text"
+        return told if len(told["text"]) <= LONGEST else {"unreadable": much}
     except Unreadable as why:
-        told = {"unreadable": str(why)}
+        return {"unreadable": str(why)}
     except (MemoryError, RecursionError):
-        told = {"unreadable": "it is built so that reading it takes too much memory"}
-    sys.stdout.write(json.dumps(told))
-    return 0
+        return {"unreadable": "it is built so that reading it takes too much memory"}
 
 
 def _bound() -> None:
@@ -86,7 +119,8 @@ def pdf(data: bytes) -> dict[str, Any]:
         count = len(reader.pages)
         if count > MOST_PAGES:
             raise Unreadable(f"{count:,} pages; at most {MOST_PAGES:,} are read: split it")
-        texts = [_page(page) for page in reader.pages]
+        said = [page.extract_text() or "" for page in reader.pages]
+        texts = ["".join(c if c == "\n" or c.isprintable() else " " for c in text) for text in said]
         about = _about(reader)
     except (Unreadable, MemoryError, RecursionError):
         raise
@@ -115,18 +149,13 @@ def _opened(reader: Any) -> bool:
         raise Unreadable("encrypted in a way that is not read; save a copy without protection") from error
 
 
-def _page(page: Any) -> str:
-    return "".join(c if c == "\n" or c.isprintable() else " " for c in page.extract_text() or "")
-
-
 def _about(reader: Any) -> dict[str, Any]:
     told = reader.metadata
     title = str((told.title if told else "") or "").strip()
-    year = _YEAR.search(str(told.get("/CreationDate", ""))[:10].replace("D:", "")[:4]) if told else None
     return {
         "title": "" if _MADE_BY_A_PROGRAM.match(title) else title[:300],
         "authors": str((told.author if told else "") or "").strip()[:500],
-        "year": int(year[1]) if year else None,
+        "year": _year(str(told.get("/CreationDate", ""))[:10].replace("D:", "")[:4]) if told else None,
     }
 
 
@@ -192,9 +221,8 @@ def html(data: bytes) -> dict[str, Any]:
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(_decoded(data))
-    title = tree.css_first("title")
     about = {
-        "title": " ".join(title.text().split())[:300] if title else "",
+        "title": " ".join(title.text().split())[:300] if (title := tree.css_first("title")) else "",
         "authors": _meta(tree, "author", "citation_author", "article:author")[:500],
         "year": _year(_meta(tree, "citation_publication_date", "article:published_time", "date", "dc.date")),
     }
@@ -222,10 +250,9 @@ def _decoded(data: bytes) -> str:
 
 
 def _meta(tree: Any, *names: str) -> str:
-    for node in tree.css("meta"):
-        if (node.attributes.get("name") or node.attributes.get("property") or "").lower() in names:
-            return " ".join((node.attributes.get("content") or "").split())
-    return ""
+    told = (node.attributes for node in tree.css("meta"))
+    named = (one for one in told if (one.get("name") or one.get("property") or "").lower() in names)
+    return next((" ".join((one.get("content") or "").split()) for one in named), "")
 
 
 def _year(text: str) -> int | None:
@@ -270,4 +297,4 @@ def _written(paragraphs: list[tuple[str, list[str]]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main()

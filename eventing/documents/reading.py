@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import struct
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -69,8 +73,11 @@ def largest(name: str) -> int:
     return LARGEST_PDF if PurePosixPath(name).suffix.lower() in PDF else LARGEST
 
 
-def read(name: str, data: bytes) -> Reading:
+def read(name: str, data: bytes, parsers: Parsers | None = None) -> Reading:
     """The text of a document. PDF and HTML take a process and up to `SECONDS`: call it from a thread.
+
+    Args:
+        parsers: those that are at hand where more than one document is read; else one is started for this one.
 
     Raises:
         UnreadableError: saying what is wrong with it.
@@ -84,7 +91,10 @@ def read(name: str, data: bytes) -> Reading:
         raise UnreadableError("empty")
     if kind in TEXT:
         return Reading(_text(data))
-    return _parsed("pdf" if kind in PDF else "html", data)
+    if parsers:
+        return parsers.parsed(b"p" if kind in PDF else b"h", data)
+    with Parsers() as own:
+        return own.parsed(b"p" if kind in PDF else b"h", data)
 
 
 def _text(data: bytes) -> str:
@@ -98,17 +108,93 @@ def _text(data: bytes) -> str:
         raise UnreadableError(f"not {encoding.upper().removesuffix('-SIG')} ({wrong}); save it as UTF-8") from None
 
 
-def _parsed(kind: str, data: bytes) -> Reading:
-    """What the parser says, from a process that can neither run on for ever nor take the machine's memory."""
-    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    command = [sys.executable, "-I", str(_PARSER), kind]
+class Parsers:
+    """Processes that parse documents in turn, each document in a fork of its own; as many as threads ask at once.
+
+    Starting one takes longer than parsing a small document. One in which a document came to grief is ended with it.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Parsers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            _ended(self._idle.pop())
+
+    def parsed(self, kind: bytes, data: bytes) -> Reading:
+        """What the parser says, from a process that can neither run on for ever nor take the machine's memory.
+
+        Raises:
+            UnreadableError: saying what is wrong with the document.
+        """
+        process, over = self._free(), threading.Event()
+
+        def end() -> None:
+            over.set()
+            _killed(process)
+
+        late = threading.Timer(SECONDS, end)
+        late.start()
+        try:
+            said = _answered(process, kind, data)
+        except OSError:  # it has ended
+            said = b""
+        finally:
+            late.cancel()
+            late.join()
+        if not said or over.is_set():
+            _ended(process)
+        else:
+            self._idle.append(process)
+        if over.is_set():
+            raise UnreadableError(f"reading it took longer than {SECONDS} s")
+        return _understood(said)
+
+    def _free(self) -> subprocess.Popen[bytes]:
+        with suppress(IndexError):
+            return self._idle.pop()
+        environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return subprocess.Popen(
+            [sys.executable, "-I", str(_PARSER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environ,
+            start_new_session=True,  # so that it is ended with what it forked
+        )
+
+
+def _understood(said: bytes) -> Reading:
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, env=environ, check=False)
-        told = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        raise UnreadableError(f"reading it took longer than {SECONDS} s") from None
-    except ValueError:
+        why = json.loads(said).get("unreadable")
+        reading = None if why else Reading.kept(said)
+    except (ValueError, AttributeError):
         raise UnreadableError("reading it took more time or memory than a document may, or its parser failed") from None
-    if "unreadable" in told:
-        raise UnreadableError(str(told["unreadable"]))
-    return Reading(**told | {"pages": tuple(told["pages"])})
+    if reading is None:
+        raise UnreadableError(str(why))
+    return reading
+
+
+def _answered(process: subprocess.Popen[bytes], kind: bytes, data: bytes) -> bytes:
+    assert process.stdin and process.stdout  # both are pipes
+    process.stdin.write(struct.pack(">cI", kind, len(data)) + data)
+    process.stdin.flush()
+    head = process.stdout.read(4)
+    return process.stdout.read(int.from_bytes(head)) if len(head) == 4 else b""
+
+
+def _killed(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it forked."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    _killed(process)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # what could not be written before it ended
+            pipe.close()  # type: ignore[union-attr]

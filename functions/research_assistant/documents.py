@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventing.documents import ENDINGS, TEXT, Reading, UnreadableError, kept_as, read, usable
+from eventing.documents import ENDINGS, TEXT, Parsers, Reading, UnreadableError, kept_as, read, usable
 from functions.prose import clipped, plain
 from schemas import Source, Unread
 
@@ -43,14 +43,17 @@ async def documents(bucket: Bucket, collection: str) -> tuple[list[Document], li
     visible = [path for path in keys if not any(piece.startswith(".") for piece in path.split("/"))]
     texts, parsed = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
 
+    parsers = Parsers()
+
     async def one(path: str) -> Document | Unread:
         async with texts if path.lower().endswith(TEXT) else parsed:
             try:
-                return _document(path, await _reading(bucket, folder, path))
+                return _document(path, await _reading(bucket, folder, path, parsers))
             except UnreadableError as why:
                 return unread_of(path, str(why))
 
-    found = await asyncio.gather(*(one(path) for path in visible))
+    with parsers:
+        found = await asyncio.gather(*(one(path) for path in visible))
     made = [document for document in found if isinstance(document, Document)]
     remarks = [unread_of(d.source.id, d.remark) for d in made if d.remark]
     unread = [entry for entry in found if isinstance(entry, Unread)]
@@ -80,7 +83,7 @@ def _document(path: str, reading: Reading) -> Document:
     return Document(source, text, start, reading.pages, reading.remark)
 
 
-async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
+async def _reading(bucket: Bucket, folder: str, path: str, parsers: Parsers) -> Reading:
     """What a document says; PDF and HTML are parsed once, whichever process comes first."""
     if not usable(path):
         raise UnreadableError(f"not one of {', '.join(ENDINGS)}")
@@ -89,7 +92,7 @@ async def _reading(bucket: Bucket, folder: str, path: str) -> Reading:
         return read(path, await bucket.get(folder + path) or b"")
     with suppress(ValueError):  # what is there and is no reading is made anew
         return Reading.kept(await bucket.get(folder + kept) or b"null")
-    reading = await asyncio.to_thread(read, path, await bucket.get(folder + path) or b"")
+    reading = await asyncio.to_thread(read, path, await bucket.get(folder + path) or b"", parsers)
     await bucket.create(folder + kept, reading.written(), "application/json")
     return reading
 

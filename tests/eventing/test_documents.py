@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
+from eventing.cli import platform
 from eventing.cli.documents import collect, upload
-from eventing.documents import Reading, UnreadableError, kept_as, read, reading
+from eventing.documents import Parsers, Reading, UnreadableError, kept_as, read, reading
+from eventing.local.config import Config
 from eventing.testing import memory_bucket
 
 PARAGRAPH = "The otter cipher has a public key of 1184 bytes."
@@ -144,11 +147,43 @@ def test_a_parser_that_does_not_come_back_is_ended(monkeypatch, tmp_path, progra
 
 def test_a_parser_sees_no_secret_and_has_bounds(monkeypatch, tmp_path):
     (tmp_path / "parser.py").write_text(
-        "import json, os, sys; print(json.dumps({'unreadable': str(sorted(os.environ)) + str('cwd' in sys.path)}))"
+        "import json, os, sys; told = json.dumps({'unreadable': str(sorted(os.environ)) + str('cwd' in sys.path)}).encode();"
+        "sys.stdout.buffer.write(len(told).to_bytes(4) + told)"
     )
     monkeypatch.setattr(reading, "_PARSER", tmp_path / "parser.py")
     monkeypatch.setenv("TORPOR_MODEL_KEY", "secret")
     assert "TORPOR" not in refused("a.pdf", b"%PDF-1.7")
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        ("os.abort()", "its parser failed"),
+        ("os.kill(os.getppid(), signal.SIGKILL)", "its parser failed"),
+        ("import time; time.sleep(60)", "longer than 3 s"),
+        ("os.kill(os.getppid(), signal.SIGSTOP); import time; time.sleep(60)", "longer than 3 s"),
+        ("kept = bytearray(2**30)", "too much memory"),
+        ("os.write(1, b'x' * 9); sys.stdin.read(); os.abort()", "its parser failed"),
+        ("[os.write(fd, b'[]') for fd in range(3, 20)]", "its parser failed"),
+    ],
+)
+def test_what_a_document_does_to_its_parser_costs_itself_alone(monkeypatch, tmp_path, deed, told):
+    obeys = "def html(data): exec(data); return dict(text='otters', pages=[], title='', authors='', year=None, remark='')"
+    program = reading._PARSER.read_text().replace("if __name__", f"{obeys}\n\nif __name__")
+    (tmp_path / "parser.py").write_text(program)
+    monkeypatch.setattr(reading, "_PARSER", tmp_path / "parser.py")
+    monkeypatch.setattr(reading, "SECONDS", 3)
+    with Parsers() as parsers:
+        before = read("a.html", b"globals().update(left=1)", parsers)
+        with pytest.raises(UnreadableError, match=told):
+            read("b.html", deed.encode(), parsers)
+        assert read("a.html", b"assert 'left' not in globals()", parsers) == before == Reading("otters")
+
+
+def test_many_documents_at_once_each_get_their_own_text():
+    with Parsers() as parsers, ThreadPoolExecutor(4) as readers:
+        texts = readers.map(lambda n: read("a.html", f"<p>Otters have {n} keys and more.".encode(), parsers).text, range(40))
+        assert list(texts) == [f"Otters have {n} keys and more.\n" for n in range(40)]
 
 
 @pytest.fixture
@@ -174,6 +209,23 @@ async def test_a_collection_carries_what_was_left_out(folder):
     assert collect(folder).name == made.name
     (folder / "locked.pdf").unlink()
     assert collect(folder).name != made.name
+
+
+def test_each_file_that_is_read_is_told(folder):
+    told = []
+    collect(folder, lambda *of: told.append(of))
+    assert told == [("read", number, 4) for number in (1, 2, 3, 4)]
+
+
+def test_many_files_are_told_line_by_line_and_apart_from_json(folder, tmp_path_factory, monkeypatch, capsys):
+    monkeypatch.setattr(platform, "QUICK_S", -1.0)
+    monkeypatch.setattr(platform, "_LAST", {})
+    state = tmp_path_factory.mktemp("state")
+    platform.put_documents(Config(state, state, state), folder, quiet=True)
+    told = capsys.readouterr()
+    assert told.out == ""
+    begun, stored, came_to = told.err.splitlines()[:3]
+    assert "sources   read: 1 of 4 files" in begun and "stored: 1 of 2 files" in stored and "2 documents" in came_to
 
 
 def test_links_and_names_that_cannot_be_used_are_said_and_end(folder):
