@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from functions.auditing import audit, documents
 from functions.research_assistant.documents import document
 from functions.research_assistant.passages import passages
 
@@ -46,3 +47,11 @@ def test_each_question_is_answered_by_the_documents_that_it_names(path):
             assert any(answer.lower() in text for text in told), f"{answer!r} of {question['question']}"
     named = {name for question in asked for name in question["documents"]}
     assert named == {found.name for found in (EXAMPLES / path.stem).iterdir()}
+
+
+@pytest.mark.parametrize("collection", [path.stem for path in QUESTIONS])
+def test_each_report_has_a_record_by_which_nothing_of_it_is_wrong(collection):
+    report, record = (EXAMPLES / "reports" / f"{collection}.{form}" for form in ("md", "evidence.json"))
+    found = audit(record.read_bytes(), forms={"md": report.read_bytes()})
+    assert found["wrong"] == [] and found["statements"] > 0
+    assert list(documents(record.read_bytes(), EXAMPLES / collection)) == []
