@@ -176,10 +176,10 @@ async def test_one_touch_does_for_the_parts_that_are_at_work_side_by_side():
 @pytest.mark.parametrize(
     ("event", "woken"),
     [
-        ("research_requests", {"planner", "research_assistant"}),  # planning is brief
+        ("research_requests", {"planner"}),  # who comes after it has its time to wake
         ("research_questions", {"research_assistant"}),
-        ("summary_ready", {"validator"}),  # who comes after it has its time to wake
-        ("validation_passed", {"aggregator", "formatter", "notifier"}),
+        ("summary_ready", {"validator"}),
+        ("validation_passed", {"aggregator", "formatter", "notifier"}),  # joining and formatting are brief
         ("workflow_state", set()),
     ],
 )
