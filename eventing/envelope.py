@@ -93,7 +93,7 @@ class Event:
     def having(self, **attributes: str | None) -> Event:
         """A copy with attributes added, or taken away where the value is None."""
         merged = {**self.attributes, **attributes}
-        return Event({k: v for k, v in merged.items() if v is not None}, self.data)
+        return replace(self, attributes={k: v for k, v in merged.items() if v is not None})
 
 
 def from_request(headers: Mapping[str, str], body: bytes) -> Event:
@@ -147,7 +147,7 @@ def settled(event: Event) -> Event:
     """The event exactly as it is read again from its JSON form."""
     with contextlib.suppress(ValueError):
         data = parsed(event.data) if event.data and _is_json(event) else event.data
-        return Event(event.attributes, data if data is None or data is event.data else _laid_out(data))
+        return replace(event, data=data if data is None or data is event.data else _laid_out(data))
     return event
 
 

@@ -15,6 +15,8 @@ from eventing.local.offsets import Offsets
 
 IN_FLIGHT = 50  # records a consumer has under way before it stops polling, as Eventing's unordered consumers
 RENEWALS, RENEWALS_WITHIN_S = 3, 60.0
+_WAIT_S = 0.1
+_WAIT_BUSY_S = 0.1  # while something is under way, which is committed between two waits
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[Record], Awaitable[None]]
@@ -68,13 +70,14 @@ class Reader:
                 await self._freed.wait()
                 continue
             try:
-                records = await self._consumer.batch(room, None)
+                records = await self._consumer.batch(room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
             except KafkaUnavailableError as error:
                 if not await self._renewed(error):
                     raise
                 continue
             for record in () if self._stopping else records:
                 self._begin(record)
+            await asyncio.sleep(0)  # the deliveries first: the thread that polls would take the interpreter from them
 
     async def _renewed(self, why: KafkaUnavailableError) -> bool:
         """Whether a new consumer stands in the place of one that its group takes no more, as after Kafka's sudden death."""

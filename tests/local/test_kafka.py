@@ -41,29 +41,6 @@ async def test_what_is_produced_is_read_back_and_what_is_not_read_is_counted(kaf
     await producer.close()
 
 
-async def test_a_limit_is_kept_and_what_is_read_ahead_is_not_lost(kafka_bootstrap: str) -> None:
-    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("ahead")])
-    producer = kafka.Producer(kafka_bootstrap)
-    await asyncio.gather(*(producer.produce("ahead", f"{n}".encode()) for n in range(20)))
-    consumer = kafka.Consumer(kafka_bootstrap, "ahead-group", ["ahead"])
-    offsets: list[int] = []
-    for limit in (8, 1, 3, 50, 50, 50):
-        records = await consumer.batch(limit, 5.0)
-        assert 1 <= len(records) <= limit or len(offsets) == 20
-        offsets += [record.offset for record in records]
-        assert len(offsets) + await _known(consumer) == 20
-        if len(offsets) == 20:
-            break
-    while len(offsets) < 20:
-        offsets += [record.offset for record in await consumer.batch(50, 5.0)]
-    assert offsets == list(range(20))
-    waiting = asyncio.ensure_future(consumer.batch(1, None))
-    await asyncio.sleep(0)
-    await consumer.close()
-    assert (await waiting, await consumer.batch(1), await consumer.unread()) == ([], [], None)
-    await producer.close()
-
-
 async def _known(consumer: kafka.Consumer) -> int:
     while (unread := await consumer.unread()) is None:
         await asyncio.sleep(0.05)
