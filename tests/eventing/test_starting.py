@@ -27,7 +27,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[StoreError | None]:
         if (error := given.pop(0)) is not None:
             raise error
 
-    monkeypatch.setattr(documents, "collect", lambda _: documents.Collection(NAME, {}, {}))
+    monkeypatch.setattr(documents, "collect", lambda *_: documents.Collection(NAME, {}, {}))
     monkeypatch.setattr(documents, "upload", upload)
     monkeypatch.setattr(platform.time, "sleep", lambda _: None)
     return given
