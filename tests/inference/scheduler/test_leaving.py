@@ -65,13 +65,13 @@ async def test_a_generation_that_is_given_up_is_joined_by_nobody(
 
 
 async def test_leaving_coming_back_and_leaving_again_starts_the_time_anew(server: FakeServer, tmp_path: Path) -> None:
-    server.tokens_per_second = 25
-    async with scheduler(pools_of(server_of(server), limits={"unattended_s": 0.4}), tmp_path) as one:
+    server.tokens_per_second = 5
+    async with scheduler(pools_of(server_of(server), limits={"unattended_s": 2.0}), tmp_path) as one:
         for _ in range(3):
             asked = asyncio.create_task(one.text(body(), Torpor_Call=KEY))
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.75)
             asked.cancel()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.25)
         assert not server.calls[0].aborted
         await until(lambda: server.calls[0].tokens == 20)
         assert await one.text(body(), Torpor_Call=KEY)
