@@ -276,12 +276,15 @@ class _Run:
 
     def _events(self, answered: Sequence[Contract], ctx: Context, deadline: datetime, duration_ms: int) -> list[Event]:
         left = max(0, ctx.budget_tokens - ctx.llm.usage.tokens)
+        request = str(self.key.request_id)
         common = {
             "specversion": "1.0",
             "source": f"/agents/{self.adapter.agent.name}/{self.step.name}",
             "time": self.runtime.clock().isoformat(),
             "datacontenttype": "application/json",
-            **dict.fromkeys(("subject", "partitionkey", "requestid"), str(self.key.request_id)),
+            "subject": request,
+            "partitionkey": request,
+            "requestid": request,
             "deadline": deadline.isoformat(),
             "workflow": self.runtime.workflow.name,
             "cause": self.event.id,

@@ -132,9 +132,7 @@ class Poster:
         Raises:
             ExchangeError: when there is no answer in time.
         """
-        told = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not told.count("\r") == told.count("\n") == len(headers) or "\0" in told:
-            told = "".join(f"{name}: {value.translate(_FORBIDDEN)}\r\n" for name, value in headers.items())
+        told = "".join(f"{name}: {value.translate(_FORBIDDEN)}\r\n" for name, value in headers.items())
         head = f"POST {self._path}/{path}{self._head}{told}Content-Length: {len(body)}\r\n\r\n"
         return await self._answered(head.encode("latin-1", "replace") + body, limit_s)
 

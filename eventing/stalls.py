@@ -41,7 +41,6 @@ class Alarm:
     _seen: float = 0.0
     _beat: asyncio.TimerHandle | None = None
     _told: set[str] = field(default_factory=set)
-    _listening: bool = False
 
     def arm(self) -> None:
         self.armed = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
@@ -54,9 +53,7 @@ class Alarm:
             return
         self.agent, self.limit_s = agent, limit_s
         if self.handlers == 0:
-            if not self._listening:
-                signal.signal(signal.SIGALRM, self._rung)
-                self._listening = True
+            signal.signal(signal.SIGALRM, self._rung)
             self._wind()
         self.handlers += 1
         try:

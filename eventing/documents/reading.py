@@ -9,9 +9,10 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 TEXT, HTML, PDF = (".md", ".markdown", ".txt"), (".html", ".htm"), (".pdf",)
 ENDINGS = TEXT + HTML + PDF
@@ -51,8 +52,16 @@ class Reading:
         Raises:
             ValueError: it is something else.
         """
+        return cls.of(json.loads(data))
+
+    @classmethod
+    def of(cls, told: Any) -> Reading:
+        """The reading in what JSON said.
+
+        Raises:
+            ValueError: it is something else.
+        """
         try:
-            told = json.loads(data)
             return cls(**told | {"text": str(told["text"]), "pages": tuple(map(int, told["pages"]))})
         except (TypeError, KeyError) as error:
             raise ValueError(f"no reading: {error}") from error
@@ -91,10 +100,8 @@ def read(name: str, data: bytes, parsers: Parsers | None = None) -> Reading:
         raise UnreadableError("empty")
     if kind in TEXT:
         return Reading(_text(data))
-    if parsers:
-        return parsers.parsed(b"p" if kind in PDF else b"h", data)
-    with Parsers() as own:
-        return own.parsed(b"p" if kind in PDF else b"h", data)
+    with nullcontext(parsers) if parsers else Parsers() as at_hand:
+        return at_hand.parsed(b"p" if kind in PDF else b"h", data)
 
 
 def _text(data: bytes) -> str:
@@ -169,8 +176,9 @@ class Parsers:
 
 def _understood(said: bytes) -> Reading:
     try:
-        why = json.loads(said).get("unreadable")
-        reading = None if why else Reading.kept(said)
+        told = json.loads(said)
+        why = told.get("unreadable")
+        reading = None if why else Reading.of(told)
     except (ValueError, AttributeError):
         raise UnreadableError("reading it took more time or memory than a document may, or its parser failed") from None
     if reading is None:

@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from eventing.cli.documents import collect
-from eventing.local import downloads
-from eventing.local.config import Config
 from inference.testing import FakeServer
 from tests.cluster import outside
 from tests.cluster.forwarding import Forwarder
 from tests.cluster.place import Place, define
 from tests.cluster.pods import NAMESPACE, Pods
 from tests.cluster.program import Kubectl, Terraform, authority
-from tests.inference.conftest import await_health, free_port
+from tests.inference.conftest import embedded, small_model
 from tests.local.running import ROOT, Running
 from tests.objectstore import s3_server
 
@@ -72,14 +70,8 @@ def model() -> Iterator[FakeServer]:
 @pytest.fixture
 def real_model(tmp_path: Path) -> Iterator[int]:
     """llama.cpp with the small model that the local platform runs on; its port on loopback."""
-    gguf, port = downloads.model(Config(tmp_path, tmp_path, tmp_path), lambda *_: None), free_port()
-    process = subprocess.Popen([sys.executable, "-m", "inference.embedded", "--model", str(gguf), "--port", str(port)])
-    try:
-        await_health(port, process)
+    with embedded(small_model(tmp_path)) as port:
         yield port
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
 
 
 @pytest.fixture(scope="module")

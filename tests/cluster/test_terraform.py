@@ -235,8 +235,8 @@ def test_a_changed_value_changes_what_it_is_about_and_no_more(applied: str, terr
     kafka = {"namespace": f"{namespace}-kafka", "retention_hours": 24}
     assert terraform.planned(kafka=kafka) == [("update", "module.broker.kubectl_manifest.kafka")]
     told = {address for action, address in terraform.planned(models={"writer": "another"}) if action == "update"}
-    readers = [f'module.eventing.kubectl_manifest.agents["Service/{name}"]' for name in ("research-assistant",)]
-    assert told == {"module.eventing.kubectl_manifest.settings", *readers}
+    reader = 'module.eventing.kubectl_manifest.agents["Service/research-assistant"]'
+    assert told == {"module.eventing.kubectl_manifest.settings", reader}
     server = 'module.inference.kubectl_manifest.serving["Deployment/vllm"]'
     assert terraform.planned(model_servers=1) == [("update", server)]
 

@@ -1,11 +1,11 @@
 """Model servers: the fake one, and a real small model in a process of its own."""
 
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,23 +53,34 @@ def server() -> Iterator[FakeServer]:
         yield fake
 
 
+def small_model(folder: Path) -> Path:
+    """The file of the model that the local platform runs on."""
+    return downloads.model(Config(folder, folder, folder), lambda *_: None)
+
+
+@contextmanager
+def embedded(gguf: Path, *options: str) -> Iterator[int]:
+    """llama.cpp with this model; its port on loopback."""
+    port = free_port()
+    command = [sys.executable, "-m", "inference.embedded", "--model", str(gguf), "--port", str(port), *options]
+    process = subprocess.Popen(command)
+    try:
+        await_health(port, process)
+        yield port
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("platform")
-    return downloads.model(Config(folder, folder, folder), lambda *_: None)
+    return small_model(tmp_path_factory.mktemp("platform"))
 
 
 @pytest.fixture(scope="session")
 def embedded_url(gguf: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "inference.embedded", "--model", str(gguf), "--port", str(port), "--slots", "2"]
-    process = subprocess.Popen([*command, "--context", "1024"])
-    try:
-        await_health(port, process)
+    with embedded(gguf, "--slots", "2", "--context", "1024") as port:
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from eventing.local import downloads
-from eventing.local.config import Config
 from inference.client import Client
-from tests.inference.conftest import free_port
+from tests.inference.conftest import free_port, small_model
 from tests.vllm.server import VllmServer, converted
 
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("platform")
-    return downloads.model(Config(folder, folder, folder), lambda *_: None)
+    return small_model(tmp_path_factory.mktemp("platform"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The converted model is the model of the GGUF file: it counts and predicts as llama.cpp does with the original."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.inference.conftest import await_health, free_port
+from tests.inference.conftest import embedded
 from tests.vllm.server import MODEL, VllmServer
 
 TEXTS = ["Rivers are vast.", "Zürich: 1234 km², “naïve” 漢字", '{"a": [1, 22, "b"]}\n\n\tend', "def f(x):\n    return x"]
@@ -23,15 +21,8 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def original(gguf: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "inference.embedded", "--model", str(gguf), "--port", str(port), "--slots", "1"]
-    process = subprocess.Popen(command)
-    try:
-        await_health(port, process)
+    with embedded(gguf, "--slots", "1") as port:
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -8,23 +8,23 @@ locals {
   ])
   resources = { for found in local.documents : "${found.kind}/${found.metadata.name}" => found if found.kind != "Kustomization" }
 
-  # Each setting that an agent asks for is there, empty where it is none: without its key the agent's pod would not start.
-  settings = toset(flatten([
-    for found in values(local.resources) : [
+  # The settings that each resource asks for, by their keys.
+  asked = {
+    for key, found in local.resources : key => flatten([
       for container in try(found.spec.template.spec.containers, []) : [
         for set in try(container.env, []) : set.valueFrom.configMapKeyRef.key
         if try(set.valueFrom.configMapKeyRef.name, "") == "settings"
       ]
-    ]
-  ]))
+    ])
+  }
+
+  # Each of them is there, empty where it is none: without its key the agent's pod would not start.
+  settings = toset(flatten(values(local.asked)))
 
   # What an agent's pods take up when they are made, as a digest: another one is another revision, else they would keep the old one.
   taken = {
-    for key, found in local.resources : key => sha256(jsonencode([local.login, {
-      for set in flatten([for container in found.spec.template.spec.containers : try(container.env, [])]) :
-      set.valueFrom.configMapKeyRef.key => lookup(var.settings, set.valueFrom.configMapKeyRef.key, "")
-      if try(set.valueFrom.configMapKeyRef.name, "") == "settings"
-    }])) if startswith(found.apiVersion, "serving.knative.dev/")
+    for key, names in local.asked : key => sha256(jsonencode([local.login, { for name in names : name => lookup(var.settings, name, "") }]))
+    if startswith(local.resources[key].apiVersion, "serving.knative.dev/")
   }
 
   kafka_config = { apiVersion = "v1", kind = "ConfigMap", name = "kafka", namespace = var.namespace }
