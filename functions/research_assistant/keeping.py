@@ -5,6 +5,8 @@
 
 Compaction writes the merged state as one piece and only then removes what went into it. A piece is removed only while a
 piece that holds all of it is there, so whatever dies wherever, nothing is lost; a reader that misses one lists again.
+Of readers that compact the same pieces at once, the one that wrote the merged one removes them; what it
+leaves, as it dies, is removed by a later one.
 """
 
 from __future__ import annotations
@@ -73,5 +75,5 @@ async def _pieces(bucket: Bucket) -> tuple[list[str], Knowledge]:
 async def _compact(bucket: Bucket, names: list[str], known: Knowledge) -> None:
     data = known.written()
     own = f"{STATE}/{digest(data)}.json"
-    await bucket.create(own, data, "application/json")
-    await asyncio.gather(*(bucket.delete(name) for name in names if name != own))
+    if await bucket.create(own, data, "application/json") or own in names:
+        await asyncio.gather(*(bucket.delete(name) for name in names if name != own))

