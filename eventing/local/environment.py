@@ -12,7 +12,12 @@ from eventing.local.resources import Function
 
 def of_function(function: Function, platform: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The whole environment of a process of the function."""
-    return {**environ, "PYTHONUNBUFFERED": "1", **function.environ, **platform, "K_SERVICE": function.name}
+    return {**of_all(platform, environ), **function.environ, **platform, "K_SERVICE": function.name}
+
+
+def of_all(platform: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the environments of all functions' processes have in common."""
+    return {**environ, "PYTHONUNBUFFERED": "1", **platform}
 
 
 def of_platform(config: Config) -> dict[str, str]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ import aiohttp
 
 from eventing.errors import NotNowError
 from eventing.local import processes
+from eventing.local.forkserver import ForkServer, Process
 from eventing.posting import Poster
 
 START_LIMIT_S = 60.0
@@ -39,7 +37,7 @@ class Instance:
 
     function: str
     port: int
-    process: asyncio.subprocess.Process
+    process: Process
     record: processes.Service
     ready_after_s: float = 0.0
     in_flight: int = 0
@@ -64,21 +62,19 @@ class Instance:
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """SIGTERM, then SIGKILL once the grace is over; no request may be in flight any more."""
         self.stopping = True
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
+        self.process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.process.wait())), grace_s)
+            await asyncio.wait_for(self.process.wait(), grace_s)
         await self._kill()
 
     async def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         await self.process.wait()
         processes.forget(self.record)
 
 
 async def start(
-    function: str, project: Path, state: Path, environ: Mapping[str, str], http: aiohttp.ClientSession
+    function: str, forks: ForkServer, state: Path, environ: Mapping[str, str], http: aiohttp.ClientSession
 ) -> Instance:
     """Start a process and wait until it is ready.
 
@@ -88,7 +84,7 @@ async def start(
     log, begun = processes.log_of(state, function), time.monotonic()
     try:
         written = log.stat().st_size if log.is_file() else 0
-        instance = await _begun(function, project, state, environ)
+        instance = await _begun(function, forks, state, environ)
     except OSError as error:
         raise FunctionUnavailableError(f"function {function} cannot be started from {state}: {error}") from error
     try:
@@ -103,20 +99,12 @@ async def start(
     return instance
 
 
-async def _begun(function: str, project: Path, state: Path, environ: Mapping[str, str]) -> Instance:
+async def _begun(function: str, forks: ForkServer, state: Path, environ: Mapping[str, str]) -> Instance:
     """A process that was begun, and noted so that the next platform finds it; none where it could not be noted."""
     log, port = processes.log_of(state, function), _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(
-            *_command(port),
-            cwd=project,
-            env=dict(environ),
-            stdin=asyncio.subprocess.PIPE,  # it sees by that when this platform is gone
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
+    log.touch()
+    process = await forks.fork(port, log, environ)
     try:
         noted = processes.record(state, f"{_RECORDS}{function}.{port}", process.pid)
     except OSError:
@@ -139,10 +127,6 @@ def end_leftovers(state: Path) -> list[str]:
     for stale in (state / "run").glob(f"{_RECORDS}*.json"):
         stale.unlink(missing_ok=True)
     return [s.name.removeprefix(_RECORDS) for s in found]
-
-
-def _command(port: int) -> list[str]:
-    return [sys.executable, "-m", "eventing.local.served", str(port)]
 
 
 async def _until_ready(instance: Instance, http: aiohttp.ClientSession) -> str | None:

@@ -13,10 +13,11 @@ import aiohttp
 from aiohttp import web
 
 from eventing import kafka
-from eventing.local import environment, ingress, instance, touching
+from eventing.local import environment, ingress, instance, processes, touching
 from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
+from eventing.local.forkserver import ForkServer
 from eventing.local.functions import Functions
 from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy, all_through
 from eventing.local.instance import Instance
@@ -38,6 +39,7 @@ _PORT = "platform"
 class _Parts:
     resources: Resources
     functions: Functions
+    forks: ForkServer
     producer: kafka.Producer
     http: aiohttp.ClientSession
     tally: Tally
@@ -63,7 +65,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         parts = await stack.enter_async_context(_parts(config, resources))
         dispatcher = await _listen(config, parts, stack)
         parts.functions.keep_min_scale()
-        await stack.enter_async_context(reloading(config, parts.functions, progress))
+        await stack.enter_async_context(reloading(config, parts.functions, parts.forks, progress))
         listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
         stack.callback(listening.cancel)
         await _until(stop, dispatcher, progress, config)
@@ -81,17 +83,19 @@ async def _parts(config: Config, resources: Resources) -> AsyncIterator[_Parts]:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     producer = kafka.Producer(config.bootstrap)
     platform = environment.of_platform(config)
+    forks = ForkServer(config.project, processes.log_of(config.state, "forking"), environment.of_all(platform))
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
 
             async def start(function: Function) -> Instance:
                 environ = environment.of_function(function, platform)
-                return await instance.start(function.name, config.project, config.state, environ, http)
+                return await instance.start(function.name, forks, config.state, environ, http)
 
             tally = Tally(http)
             functions = Functions(resources.functions, start, config.idle_seconds, tally.bid_farewell)
-            yield _Parts(resources, functions, producer, http, tally)
+            yield _Parts(resources, functions, forks, producer, http, tally)
     finally:
+        await forks.close()
         await producer.close()
 
 

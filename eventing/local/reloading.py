@@ -16,6 +16,7 @@ from eventing.checking import examine
 from eventing.local import loading
 from eventing.local.config import Config, Progress
 from eventing.local.errors import ManifestError
+from eventing.local.forkserver import ForkServer
 from eventing.local.functions import Functions
 from eventing.local.resources import Function
 
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def reloading(config: Config, functions: Functions, progress: Progress) -> AsyncIterator[None]:
+async def reloading(config: Config, functions: Functions, forks: ForkServer, progress: Progress) -> AsyncIterator[None]:
     """Watch the project's folders while the block goes on."""
     changed: asyncio.Queue[Path] = asyncio.Queue()
     observer, handler = Observer(), _Handler(changed, asyncio.get_running_loop())
@@ -38,7 +39,7 @@ async def reloading(config: Config, functions: Functions, progress: Progress) ->
         observer.start()
     except OSError as error:  # the system watches no more files
         _log.warning("changes of %s are not seen: %s; start the platform anew after each", config.project, error)
-    following = asyncio.ensure_future(_Reload(config, functions, progress).follow(changed))
+    following = asyncio.ensure_future(_Reload(config, functions, forks, progress).follow(changed))
     try:
         yield
     finally:
@@ -68,8 +69,8 @@ _SUFFIXES = {".py", ".yaml", ".yml", ".j2", ".json", ".md", ".txt", ".css", ".ht
 
 
 class _Reload:
-    def __init__(self, config: Config, functions: Functions, progress: Progress) -> None:
-        self._config, self._functions, self._progress = config, functions, progress
+    def __init__(self, config: Config, functions: Functions, forks: ForkServer, progress: Progress) -> None:
+        self._config, self._functions, self._forks, self._progress = config, functions, forks, progress
 
     async def follow(self, changed: asyncio.Queue[Path]) -> None:
         while True:
@@ -88,6 +89,7 @@ class _Reload:
             self._say(f"{self._config.workflow.name} changed: `torpor down` and `torpor up` take it up")
         if names := sorted(self._affected(near)):
             fresh = self._fresh()
+            self._forks.renew()
             for name in names:
                 self._functions[name].renew(fresh.get(name))
             self._say(f"{', '.join(near)} changed: {', '.join(names)} from the next event on")

@@ -15,6 +15,11 @@ import time
 GRACE_S = 60.0
 
 
+def command(port: int) -> list[str]:
+    """How such a process is started."""
+    return [sys.executable, "-m", "eventing.local.served", str(port)]
+
+
 def main(port: int, grace_s: float = GRACE_S) -> None:
     """Serve until SIGTERM."""
     import uvicorn

@@ -19,6 +19,7 @@ import pytest
 
 from eventing.local import environment, instance
 from eventing.local.config import Config
+from eventing.local.forkserver import ForkServer, Process
 from eventing.local.functions import Functions, Scaled
 from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.loading import functions_of
@@ -43,16 +44,18 @@ async def served(
     write_function(tmp_path, "it", handle, scale=scale, concurrency=concurrency)
     found = functions_of(tmp_path / "functions")
     told = environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state"))
+    forks = ForkServer(tmp_path, tmp_path / "state/logs/forking.log", environment.of_all(told))
     async with aiohttp.ClientSession() as http:
 
         async def start(function: Function) -> Instance:
             environ = environment.of_function(function, told)
-            return await instance.start(function.name, tmp_path, tmp_path / "state", environ, http)
+            return await instance.start(function.name, forks, tmp_path / "state", environ, http)
 
         functions = Functions(found.values(), start, idle_s)
         functions.keep_min_scale()
         yield functions["it"], Sinks(functions, None, http)  # type: ignore[arg-type]
         await functions.close(1)
+        await asyncio.wait_for(forks.close(), 5)  # it ends by itself, with the last process
     assert functions["it"].instances == 0
     assert list((tmp_path / "state/run").glob("*.json")) == []
 
@@ -142,7 +145,7 @@ async def test_a_full_disk_gives_503_and_leaves_no_process(tmp_path: Path, monke
         monkeypatch.setattr(instance.processes, "record", full)
         refused = await call(ways)
         assert refused.status == 503 and b"No space left on device" in refused.body
-        assert {child.pid for child in psutil.Process().children()} == begun
+        await until(lambda: {child.pid for child in psutil.Process().children()} == begun)
         monkeypatch.undo()
         assert (await call(ways)).status == 200
 
@@ -212,6 +215,83 @@ async def test_what_a_killed_platform_left_is_ended_at_the_next_start(tmp_path: 
         assert await asyncio.to_thread(instance.end_leftovers, tmp_path / "state") == [f"it.{left.port}"]
         await left.process.wait()
         assert time.monotonic() - begun < 30
+
+
+@asynccontextmanager
+async def forking(tmp_path: Path) -> AsyncIterator[ForkServer]:
+    write_function(tmp_path, "it", SLOW)
+    forks = ForkServer(tmp_path, tmp_path / "forking.log", dict(os.environ))
+    yield forks
+    await asyncio.wait_for(forks.close(), 5)
+
+
+async def forked(forks: ForkServer, folder: Path, **environ: str) -> tuple[Process, int]:
+    """A process and its port."""
+    (port,) = unused(1)
+    source = {"FUNCTION_SOURCE": "functions/it/main.py", "FUNCTION_TARGET": "function"}
+    return await forks.fork(port, folder / "it.log", {**os.environ, **source, **environ}), port
+
+
+def stem_of(process: Process) -> psutil.Process:
+    parent = psutil.Process(process.pid).parent()
+    assert parent is not None and parent.pid != os.getpid()
+    return parent
+
+
+async def test_processes_come_from_one_that_ends_with_the_last_of_them(tmp_path: Path) -> None:
+    async with forking(tmp_path) as forks:
+        processes = [(await forked(forks, tmp_path))[0] for _ in range(3)]
+        (stem,) = {stem_of(process) for process in processes}
+        for process in processes:
+            assert stem.is_running()
+            process.kill()
+            assert await process.wait() == -signal.SIGKILL
+        await until(lambda: not stem.is_running())
+        again, _ = await forked(forks, tmp_path)
+        assert stem_of(again) != stem
+        again.kill()
+
+
+async def test_what_is_renewed_loads_everything_anew(tmp_path: Path) -> None:
+    async with forking(tmp_path) as forks:
+        old, _ = await forked(forks, tmp_path)
+        forks.renew()
+        new, _ = await forked(forks, tmp_path)
+        assert stem_of(old) != stem_of(new)
+        old.kill()
+        await old.wait()
+        assert psutil.pid_exists(new.pid)
+        new.kill()
+
+
+async def test_where_the_first_process_is_killed_the_others_are_too_and_new_ones_come(tmp_path: Path) -> None:
+    async with forking(tmp_path) as forks:
+        process, port = await forked(forks, tmp_path)
+        await until(lambda: listens(port))
+        stem_of(process).kill()
+        assert await process.wait() == -signal.SIGKILL
+        await until(lambda: not listens(port))
+        other, port = await forked(forks, tmp_path)
+        await until(lambda: listens(port))
+        other.kill()
+
+
+async def test_a_process_for_which_nobody_waits_any_more_is_ended(tmp_path: Path) -> None:
+    async with forking(tmp_path) as forks:
+        asking = asyncio.create_task(forked(forks, tmp_path))
+        await until(lambda: any("eventing.local.forking" in child.cmdline() for child in psutil.Process().children()))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+async def test_a_variable_for_the_interpreter_is_heeded(tmp_path: Path) -> None:
+    async with forking(tmp_path) as forks:
+        process, port = await forked(forks, tmp_path, PYTHONOPTIMIZE="1")
+        await until(lambda: listens(port))
+        assert "eventing.local.served" in psutil.Process(process.pid).cmdline()
+        process.terminate()
+        assert await process.wait() == -signal.SIGTERM  # as uvicorn ends after all is answered
 
 
 async def test_each_function_gets_its_first_process_before_others_get_more(monkeypatch: pytest.MonkeyPatch) -> None:
