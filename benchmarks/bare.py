@@ -20,7 +20,7 @@ import confluent_kafka as ck
 
 from benchmarks import chain
 from eventing.kafka import TopicSpec, create_topics
-from eventing.local.instance import _command
+from eventing.local.served import command
 
 HERE = Path(__file__).parent
 QUIET = {"log_level": 0, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
@@ -69,7 +69,7 @@ def process(source: Path, environ: Mapping[str, str]) -> Iterator[int]:
         "FUNCTION_SOURCE": str(source),
     }
     started = subprocess.Popen(
-        [sys.executable, *_command(port)[1:]], env={**everything, **environ}, cwd=HERE.parent, stderr=subprocess.DEVNULL
+        [sys.executable, *command(port)[1:]], env={**everything, **environ}, cwd=HERE.parent, stderr=subprocess.DEVNULL
     )
     try:
         yield port
