@@ -24,8 +24,10 @@ from eventing.local import served
 
 LOADED = (
     "uvicorn.lifespan.on",
-    "uvicorn.loops.auto",
+    "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "urllib3",
     "functions_framework.aio",
     "eventing.function",
     "eventing.runtime",

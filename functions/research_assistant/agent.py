@@ -20,6 +20,7 @@ from schemas import Claim, Collection, PartAbandoned, Passage, ResearchQuestion,
 
 PASSAGES = 4  # that claims are made of, a question
 LOOKED_AT = 10  # passages in which it is looked whether a source says otherwise
+NEEDED = ("rank_bm25", "urllib3")  # with every question; both take a third of a second to load
 UNREAD = 100  # files that a report names as not used
 
 
