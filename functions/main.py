@@ -1,4 +1,8 @@
-"""What functions-framework serves for every agent: the agent that TORPOR_AGENT names."""
+"""What functions-framework serves for every agent: the agent that TORPOR_AGENT names.
+
+An agent's module may have a function `prepare` for what its first event needs and its wake does not: a library that is slow
+to load, say. It is called in a thread of its own once the agent has been awake for a moment.
+"""
 
 # ruff: noqa: E402
 import gc
@@ -16,7 +20,7 @@ from eventing.runtime import Runtime
 from eventing.stalls import ALARM
 from inference.client import from_environment
 
-UNASKED_S = 0.2  # an agent that is awake for so long without an event was woken ahead of it
+UNASKED_S = 0.2  # an event for which an agent was woken has come by then
 
 
 def _agent(name: str) -> ModuleType:
@@ -30,18 +34,12 @@ def _agent(name: str) -> ModuleType:
         ) from error
 
 
-def _meanwhile(names: tuple[str, ...]) -> None:
-    """Load what an agent's events need, and its wake does not."""
-    for name in names:
-        importlib.import_module(name)
-
-
 ALARM.arm()
 _of = _agent(os.environ.get("TORPOR_AGENT", ""))
 function = serve(_of.handle, Runtime(os.environ), from_environment(os.environ))
-if needed := getattr(_of, "NEEDED", ()):
-    loading = threading.Timer(UNASKED_S, _meanwhile, [needed])
-    loading.daemon = True
-    loading.start()
+if prepare := getattr(_of, "prepare", None):
+    preparing = threading.Timer(UNASKED_S, prepare)
+    preparing.daemon = True
+    preparing.start()
 gc.freeze()
 gc.enable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from eventing.harmless import plain as plain
 
@@ -109,5 +110,11 @@ def content(text: str) -> list[str]:
 
 def likeness(one: str, other: str) -> float:
     """Shared share of two texts' content words, from 0 to 1."""
-    a, b = set(content(one)), set(content(other))
+    a, b = _meant(one), _meant(other)
     return len(a & b) / len(a | b) if a and b else 0.0
+
+
+@lru_cache(maxsize=512)
+def _meant(text: str) -> frozenset[str]:
+    """A text is compared with many others."""
+    return frozenset(content(text))

@@ -3,7 +3,7 @@
 from eventing import Context, agent
 from eventing.editions import suffix
 from functions.formatter.findings import arranged
-from functions.formatter.page import rendered
+from functions.formatter.page import parts, rendered
 from functions.formatter.record import record
 from functions.formatter.texts import as_json, markdown
 from functions.records import sha256
@@ -11,6 +11,11 @@ from schemas import ResearchComplete, ResearchResult
 from schemas.research import CompletedMetadata
 
 KINDS = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
+
+
+def prepare() -> None:
+    """Compile the page's templates."""
+    parts()
 
 
 @agent("formatter")

@@ -36,7 +36,7 @@ LABELS = {
 
 def rendered(findings: Findings, edition: int = 0) -> str:
     """The report's page; the same for the same findings."""
-    template, style = _parts()
+    template, style = parts()
     query = f"?edition={edition}" if edition else ""
     linked = {
         name: tuple((title, f"{findings.request_id}.{ending}{query}") for ending, title in some)
@@ -47,7 +47,8 @@ def rendered(findings: Findings, edition: int = 0) -> str:
 
 
 @cache
-def _parts() -> tuple[Template, str]:
+def parts() -> tuple[Template, str]:
+    """The page's template and its style."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_clean, trim_blocks=True, lstrip_blocks=True

@@ -135,10 +135,11 @@ def embeds() -> bool:
 async def best(shelf: Library, question: str, topic: str, count: int) -> list[Passage]:
     """Up to `count` passages of a library, the best first, ordered by words and, where that can be, by meaning."""
     if not embeds():
-        return shelf.best(question, topic, count)
+        return await asyncio.to_thread(shelf.best, question, topic, count)
     from functions.research_assistant.embedding import fused  # only here: it loads numpy and 90 MB of weights
 
-    return (await asyncio.to_thread(fused, shelf.best(question, topic, max(count, CANDIDATES)), question))[:count]
+    found = await asyncio.to_thread(shelf.best, question, topic, max(count, CANDIDATES))
+    return (await asyncio.to_thread(fused, found, question))[:count]
 
 
 _LIBRARIES: WeakKeyDictionary[Bucket, dict[str, Library]] = WeakKeyDictionary()
