@@ -76,7 +76,7 @@ def test_a_store_that_fails_and_disks_that_are_full_cost_nothing_but_time(tmp_pa
 @pytest.mark.timeout(300)
 def test_requests_that_do_not_end_in_their_time_are_lost_and_that_exits_1(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
-    own.write_text("requests: 3\nrate: 3\nsettle: 0\nfaults:\n  - {kind: errors, after: 0, lasts: 8}\n")
+    own.write_text("requests: 3\nrate: 3\nsettle: 0\nmodel: {tokens_per_second: 20}\n")  # takes longer than that
     running = begun(tmp_path, str(own))
     assert running.stdout is not None
     told = running.stdout.read()
