@@ -116,7 +116,7 @@ async def ps(http: aiohttp.ClientSession, config: Config) -> dict[str, Any]:
 async def test_an_event_wakes_a_function_goes_on_and_the_function_falls_asleep_again(
     tmp_path: Path, kafka_bootstrap: str
 ) -> None:
-    config = project(tmp_path, kafka_bootstrap, "a")
+    config = replace(project(tmp_path, kafka_bootstrap, "a"), idle_seconds=4.0)  # longer than it takes to look
     async with running(config) as http:
         assert (await ps(http, config))["functions"]["first"]["state"] == "asleep"
         sent = time.monotonic()
@@ -137,8 +137,9 @@ async def test_an_event_wakes_a_function_goes_on_and_the_function_falls_asleep_a
             "state": "awake", "instances": 1, "in_flight": 0, "wakes": 1, "starts": 1, "crashes": 0, "failed_starts": 0,
             "cold_start_s": 0, "cold_start_total_s": 0,
         }  # fmt: skip
-        await asyncio.sleep(1.5)
-        told = await ps(http, config)
+        while told["functions"]["first"]["instances"] and time.monotonic() < sent + 30:
+            await asyncio.sleep(0.1)
+            told = await ps(http, config)
         assert (told["functions"]["first"]["state"], told["functions"]["first"]["instances"]) == ("asleep", 0)
         assert told["deliveries"]["trigger torpor/first-a"]["delivered"] == 1
         assert told["deliveries"]["trigger torpor/first-a"]["lag"] == 0
