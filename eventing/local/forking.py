@@ -36,18 +36,20 @@ LOADED = (
 
 def main(lifeline: int) -> None:
     """Fork until standard input ends; in each process that is forked, serve."""
+    told = os.dup(1)
+    os.dup2(2, 1)  # what is printed while modules are loaded is no answer
     gc.disable()
     for name in LOADED:
         with contextlib.suppress(Exception):  # whoever needs it says in its own log what is wrong with it
             importlib.import_module(name)
     gc.enable()
     gc.freeze()  # so that no collection touches, and thereby copies, what all processes share
-    asked = _forked()
+    asked = _forked(told)
     if asked is not None:
         _serve(asked, lifeline)
 
 
-def _forked() -> dict[str, Any] | None:
+def _forked(told: int) -> dict[str, Any] | None:
     """What a process that was just forked has to serve; None in the first one, at its end."""
     ended, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -60,7 +62,7 @@ def _forked() -> dict[str, Any] | None:
         while True:
             if any(key.fd == ended for key, _ in ready.select()):
                 os.read(ended, 4096)
-                _tell_ends()
+                _tell_ends(told)
                 continue
             if not (read := os.read(0, 65536)):
                 return None
@@ -69,26 +71,26 @@ def _forked() -> dict[str, Any] | None:
                 try:
                     pid = os.fork()
                 except OSError as error:
-                    _tell(error=str(error))
+                    _tell(told, error=str(error))
                     continue
                 if pid == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    os.close(ended)
-                    os.close(wake)
+                    for fd in (ended, wake, told):
+                        os.close(fd)
                     asked: dict[str, Any] = json.loads(line)
                     return asked
-                _tell(pid=pid)
+                _tell(told, pid=pid)
 
 
-def _tell_ends() -> None:
+def _tell_ends(told: int) -> None:
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
-            _tell(pid=found[0], code=os.waitstatus_to_exitcode(found[1]))
+            _tell(told, pid=found[0], code=os.waitstatus_to_exitcode(found[1]))
 
 
-def _tell(**said: int | str) -> None:
-    os.write(1, json.dumps(said).encode() + b"\n")
+def _tell(told: int, **said: int | str) -> None:
+    os.write(told, json.dumps(said).encode() + b"\n")
 
 
 def _serve(asked: dict[str, Any], lifeline: int) -> None:

@@ -77,10 +77,12 @@ class ForkServer:
                 following = asyncio.ensure_future(self._stem.follow())
                 self._stems.add(following)
                 following.add_done_callback(self._stems.discard)
-            forked = self._stem.fork(port, log, environ)
+            stem = self._stem
+            forked = stem.fork(port, log, environ)
         try:
             return await asyncio.wait_for(forked, LIMIT_S)
         except TimeoutError:
+            stem.kill()
             raise OSError(f"no process was forked within {LIMIT_S:.0f} s; see {self._log}") from None
 
     def renew(self) -> None:
@@ -132,12 +134,19 @@ class _Stem:
         self._process.stdin.write(line.encode() + b"\n")
         return asked
 
+    def kill(self) -> None:
+        """End it at once, and with it whatever it forked."""
+        self.closing = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     async def follow(self) -> None:
         """Take in what it tells, until it has ended."""
         assert self._process.stdout is not None
         try:
             async for line in self._process.stdout:
-                self._told(json.loads(line))
+                if line.startswith(b"{"):  # whatever Python's start may have printed is none of its own
+                    self._told(json.loads(line))
                 self.close_unused()
         finally:
             self._lost()

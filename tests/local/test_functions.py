@@ -17,7 +17,7 @@ import aiohttp
 import psutil
 import pytest
 
-from eventing.local import environment, instance
+from eventing.local import environment, forkserver, instance
 from eventing.local.config import Config
 from eventing.local.forkserver import ForkServer, Process
 from eventing.local.functions import Functions, Scaled
@@ -283,6 +283,23 @@ async def test_a_process_for_which_nobody_waits_any_more_is_ended(tmp_path: Path
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+
+
+async def test_what_never_forks_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(forkserver, "LIMIT_S", 0.5)
+    forks = ForkServer(tmp_path, tmp_path / "forking.log", {**os.environ, "PYTHONPATH": str(tmp_path)})
+    with pytest.raises(OSError, match="no process was forked within"):
+        await forked(forks, tmp_path)
+    await asyncio.wait_for(forks.close(), 5)
+
+
+async def test_what_is_printed_at_the_start_is_taken_for_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello', flush=True)")
+    forks = ForkServer(tmp_path, tmp_path / "forking.log", {**os.environ, "PYTHONPATH": str(tmp_path)})
+    process, _ = await forked(forks, tmp_path)
+    process.kill()
+    await asyncio.wait_for(forks.close(), 5)
 
 
 async def test_a_variable_for_the_interpreter_is_heeded(tmp_path: Path) -> None:
