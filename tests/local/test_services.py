@@ -127,7 +127,7 @@ def test_both_come_up_are_adopted_and_leave_nothing(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from eventing.local import kafka_server, model_server, services
+from eventing.local import kafka_server, model_server, scheduler, services
 from tests.local.conftest import local_config
 
 ended = threading.Event()
@@ -141,7 +141,7 @@ def fetch(_, progress, **how):
     finally:
         ended.set()
 
-kafka_server.start, model_server.start = fetch, lambda *_: None
+kafka_server.start, model_server.start, scheduler.start = fetch, lambda *_: None, lambda *_: None
 try:
     services.start(local_config(Path(sys.argv[1])), lambda *_: None)
 except KeyboardInterrupt:
