@@ -7,7 +7,6 @@ import http.client
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -68,9 +67,7 @@ def process(source: Path, environ: Mapping[str, str]) -> Iterator[int]:
         "FUNCTION_TARGET": "function",
         "FUNCTION_SOURCE": str(source),
     }
-    started = subprocess.Popen(
-        [sys.executable, *command(port)[1:]], env={**everything, **environ}, cwd=HERE.parent, stderr=subprocess.DEVNULL
-    )
+    started = subprocess.Popen(command(port), env={**everything, **environ}, cwd=HERE.parent, stderr=subprocess.DEVNULL)
     try:
         yield port
     finally:

@@ -68,19 +68,25 @@ def _forked(told: int) -> dict[str, Any] | None:
                 return None
             *lines, pending = (pending + read).split(b"\n")
             for line in lines:
-                try:
-                    pid = os.fork()
-                except OSError as error:
-                    _tell(told, error=str(error))
-                    continue
-                if pid == 0:
+                if _fork(told) == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     for fd in (ended, wake, told):
                         os.close(fd)
                     asked: dict[str, Any] = json.loads(line)
                     return asked
-                _tell(told, pid=pid)
+
+
+def _fork(told: int) -> int | None:
+    """As `os.fork`; the first process tells what came of it, None where nothing did."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        _tell(told, error=str(error))
+        return None
+    if pid:
+        _tell(told, pid=pid)
+    return pid
 
 
 def _tell_ends(told: int) -> None:

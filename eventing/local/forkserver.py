@@ -33,15 +33,16 @@ class Process:
 
     def terminate(self) -> None:
         """Send SIGTERM, unless it has ended."""
-        self._send(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL to it, and to all in its session, those that it left behind included."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._send(signal.SIGKILL)  # one that was just forked leads no session yet
+        self.send_signal(signal.SIGKILL)  # one that was just forked leads no session yet
 
-    def _send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to it alone, unless it has ended."""
         if not self._code.done():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 
@@ -24,10 +23,9 @@ async def ended(instance: Instance, http: aiohttp.ClientSession) -> str | None:
             return None
     log = processes.log_of(instance.record.state, instance.function)
     size = log.stat().st_size
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(instance.process.pid, signal.SIGABRT)  # PYTHONFAULTHANDLER makes it write its stack
+    instance.process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER makes it write its stack
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(instance.process.wait())), 2)
+        await asyncio.wait_for(instance.process.wait(), 2)
     with log.open("rb") as content:
         content.seek(size)
         frames = _FRAME.findall(content.read().decode("utf-8", "replace"))

@@ -5,8 +5,8 @@
 
 Compaction writes the merged state as one piece and only then removes what went into it. A piece is removed only while a
 piece that holds all of it is there, so whatever dies wherever, nothing is lost; a reader that misses one lists again.
-Of readers that compact the same pieces at once, the one that wrote the merged one removes them; what it
-leaves, as it dies, is removed by a later one.
+Of readers that compact the same pieces at once, the one that wrote the merged one removes them; what it leaves, as it
+dies, is removed by a later one.
 """
 
 from __future__ import annotations

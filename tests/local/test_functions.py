@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.loading import functions_of
 from eventing.local.ports import listens, unused
 from eventing.local.resources import Function, Sink
+from eventing.local.served import command
 from eventing.local.sinks import Answer, Sinks
 from tests.local.support import event, until, write_function
 
@@ -193,9 +193,7 @@ async def test_a_process_ends_by_itself_a_while_after_its_platform(tmp_path: Pat
     function = functions_of(tmp_path / "functions")["it"]
     environ = environment.of_function(function, environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state")))
     (port,) = unused(1)
-    left = subprocess.Popen(
-        [sys.executable, "-m", "eventing.local.served", str(port), "0.2"], cwd=tmp_path, env=environ, stdin=subprocess.PIPE
-    )
+    left = subprocess.Popen([*command(port), "0.2"], cwd=tmp_path, env=environ, stdin=subprocess.PIPE)
     try:
         await until(lambda: listens(port))
         assert left.poll() is None
