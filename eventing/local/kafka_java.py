@@ -18,7 +18,6 @@ _FLAGS = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
-    "-Xshare:auto",
     "-Xlog:disable",
     "-Xlog:all=error:stderr",
     "-Djava.awt.headless=true",

@@ -112,9 +112,9 @@ def _begin(missing: list[Node], config: Config, progress: Progress) -> dict[str,
     if not missing:
         return {}
     jars = kafka_jars(config, progress)
-    classes = archive(config, jars, progress)
+    warm = archive(config, jars, progress)
     _check_ports(missing)
-    flags = (f"-XX:SharedArchiveFile={classes}",) if classes else ()
+    flags = (f"-XX:AOTCache={warm}",) if warm else ()
     command = kafka_java.command(jars, "kafka.Kafka", kafka_java.PROPERTIES, flags=flags)
 
     def begin(node: Node) -> processes.Service:

@@ -10,6 +10,7 @@ import pytest
 from eventing.local import kafka_server
 from eventing.local.config import Config, Ports
 from eventing.local.ports import unused
+from eventing.local.processes import Service
 
 
 def local_config(state: Path, project: Path | None = None, manifests: Path | None = None) -> Config:
@@ -22,8 +23,16 @@ def local_config(state: Path, project: Path | None = None, manifests: Path | Non
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    config = local_config(tmp_path_factory.mktemp("kafka"))
-    kafka_server.start(config, lambda *_: None)
-    yield config.bootstrap
-    kafka_server.stop(config)
+def kafka_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return local_config(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def kafka_service(kafka_config: Config) -> Iterator[Service]:
+    yield kafka_server.start(kafka_config, lambda *_: None)
+    kafka_server.stop(kafka_config)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(kafka_config: Config, kafka_service: Service) -> str:
+    return kafka_config.bootstrap

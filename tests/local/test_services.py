@@ -11,12 +11,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from eventing import kafka
 from eventing.local import kafka_server, model_server, ports, processes, services
 from eventing.local.config import Config, Ports
 from eventing.local.errors import LocalPlatformError, ServiceError
+from eventing.local.processes import Service
 from inference.testing import FakeServer
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,12 @@ def test_kafka_is_adopted_and_survives_kill_9_other_ports_and_an_odd_folder(tmp_
     assert not third.alive
     assert list(processes.leftovers(config.state)) == []
     kafka_server.stop(config)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which files a process has mapped")
+def test_kafka_runs_from_its_archive(kafka_service: Service) -> None:
+    mapped = {mapping.path for mapping in psutil.Process(kafka_service.pid).memory_maps()}
+    assert [path for path in mapped if path.endswith(".aot")], "Java started without the archive, or refused it"
 
 
 def test_somebody_elses_port_is_not_taken_for_ours(tmp_path: Path, kafka_bootstrap: str) -> None:
