@@ -9,6 +9,7 @@ import os
 import platform as machine
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -23,12 +24,18 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     return {"p50": round(median(ordered) * 1000, 2), "p99": round(ordered[int(len(ordered) * 0.99)] * 1000, 2)}
 
 
-def hops(bench: running.Bench, body: bytes, count: int) -> tuple[list[float], list[float]]:
-    """Seconds of each hop (event in its topic -> next event in its topic) and of each whole chain, one chain at a time."""
+def hops(
+    bench: running.Bench, body: bytes, count: int, beside: Callable[[], None] = lambda: None
+) -> tuple[list[float], list[float]]:
+    """Seconds of each hop (event in its topic -> next event in its topic) and of each whole chain, one chain at a time.
+
+    `beside` is called before each.
+    """
     driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
     each: list[float] = []
     whole: list[float] = []
     for number in range(count + 10):
+        beside()
         seen = driver.one(body)
         if number >= 10:
             moments = [at for _, _, at in seen[1:]]
@@ -36,6 +43,29 @@ def hops(bench: running.Bench, body: bytes, count: int) -> tuple[list[float], li
             whole.append(seen[-1][2] - seen[0][2])
     driver.close()
     return each, whole
+
+
+def compared(bench: running.Bench, count: int) -> dict[str, dict[str, float]]:
+    """Hops and the two bare parts, in turns: in a loop of its own a part finds in the caches all that it needs.
+
+    Each part's figures of such a loop, "alone", are taken at the end.
+    """
+    payload = running.payload()
+    trip = bare.RoundTrip(bench.config.bootstrap, payload)
+    with bare.call(payload) as call:
+        trips: list[float] = []
+        calls: list[float] = []
+
+        def beside() -> None:
+            trips.append(trip.once())
+            calls.append(call())
+
+        each, whole = hops(bench, payload, count, beside)
+        alone = [trip.once() for _ in range(5 * count)], [call() for _ in range(5 * count)]
+    trip.close()
+    taken = {"bare kafka": trips[10:], "bare call": calls[10:], "hop": each, "chain": whole}
+    taken |= {"bare kafka alone": alone[0], "bare call alone": alone[1]}
+    return {what: percentiles(seconds) for what, seconds in taken.items()}
 
 
 def throughput(bench: running.Bench, count: int, at_once: int = 64) -> dict[str, Any]:
@@ -98,16 +128,12 @@ def measured(quick: bool) -> dict[str, Any]:
     scale = 4 if quick else 1
     found: dict[str, Any] = {"cold": cold(12 // scale)}
     with running.kafka() as config:
-        found["bare call"] = percentiles(bare.call(running.payload(), 2000 // scale))
-        found["bare kafka"] = percentiles(bare.kafka_round_trip(config.bootstrap, running.payload(), 1000 // scale))
         with running.platform(config, 3600.0) as bench:
             found["memory idle"] = bench.memory()
-            each, whole = hops(bench, running.payload(), 200 // scale)
-            found["hop"], found["chain"] = percentiles(each), percentiles(whole)
+            found |= compared(bench, 200 // scale)
             found["chain with a model call a step"] = percentiles(hops(bench, running.payload("ask "), 100 // scale)[1])
             found["throughput"] = throughput(bench, 2000 // scale)
             found["memory at work"] = bench.memory()
-        found["bare kafka after"] = percentiles(bare.kafka_round_trip(config.bootstrap, running.payload(), 1000 // scale))
         with running.platform(config, 1.0) as bench:
             found["hop cold"] = percentiles(wakes(bench, 8 // scale))
         found["split"] = stages(config, 100 // scale)
@@ -119,8 +145,12 @@ def table(found: dict[str, Any]) -> str:
     call, kafka, hop, cold = found["bare call"], found["bare kafka"], found["hop"], found["cold"]
     both, work = call["p50"] + kafka["p50"], found["throughput"]
     rows = [
-        ("bare Kafka round trip, 1 KB", f"{kafka['p50']} / {kafka['p99']} ms"),
-        ("bare functions-framework call, 1 KB", f"{call['p50']} / {call['p99']} ms"),
+        ("bare Kafka round trip, 1 KB, in turns with hops", "{p50} / {p99} ms".format(**kafka)),
+        ("bare functions-framework call, 1 KB, in turns with hops", "{p50} / {p99} ms".format(**call)),
+        (
+            "the same two alone, each in a loop",
+            "{p50} / {p99} ms, ".format(**found["bare kafka alone"]) + "{p50} / {p99} ms".format(**found["bare call alone"]),
+        ),
         ("**hop**, event in its topic to next event in its topic", f"**{hop['p50']} / {hop['p99']} ms**"),
         ("hop against the sum of the two bare figures", f"{hop['p50'] / both:.2f} x"),
         ("chain of four agents", f"{found['chain']['p50']} / {found['chain']['p99']} ms"),

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +22,7 @@ from eventing.kafka import TopicSpec, create_topics
 from eventing.local.served import command
 
 HERE = Path(__file__).parent
+_TOPIC = "bench_bare"
 QUIET = {"log_level": 0, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
 
 
@@ -37,25 +38,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def kafka_round_trip(bootstrap: str, payload: bytes, count: int) -> list[float]:
-    """Seconds from producing 1 KB (acks=all) until a consumer in the same process has it."""
-    create_topics(bootstrap, [TopicSpec("bench_bare", 1)])
-    producer = ck.Producer({"bootstrap.servers": bootstrap, **QUIET})
-    consumer = ck.Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "bench-bare", "log_level": 0, "fetch.wait.max.ms": 250}
-    )
-    _, end = consumer.get_watermark_offsets(ck.TopicPartition("bench_bare", 0), timeout=30.0)
-    consumer.assign([ck.TopicPartition("bench_bare", 0, end)])  # a place by its name: "the end" may be looked up too late
-    found: list[float] = []
-    for _ in range(count + 50):
+class RoundTrip:
+    """Kafka alone: 1 KB produced (acks=all) until a consumer in the same process has it."""
+
+    def __init__(self, bootstrap: str, payload: bytes) -> None:
+        create_topics(bootstrap, [TopicSpec(_TOPIC, 1)])
+        self._payload = payload
+        self._producer = ck.Producer({"bootstrap.servers": bootstrap, **QUIET})
+        self._consumer = ck.Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "bench-bare", "log_level": 0, "fetch.wait.max.ms": 250}
+        )
+        # A place by its name: "the end" may be looked up too late.
+        self._consumer.assign([ck.TopicPartition(_TOPIC, 0, end_of(self._consumer, _TOPIC, 0))])
+
+    def once(self) -> float:
+        """Seconds of one."""
         begun = time.perf_counter()
-        producer.produce("bench_bare", payload)
-        while (message := consumer.poll(1.0)) is None or message.error():
+        self._producer.produce(_TOPIC, self._payload)
+        while (message := self._consumer.poll(1.0)) is None or message.error():
             pass
-        found.append(time.perf_counter() - begun)
-        producer.poll(0)
-    consumer.close()
-    return found[50:]
+        took = time.perf_counter() - begun
+        self._producer.poll(0)
+        return took
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def end_of(consumer: ck.Consumer, topic: str, partition: int) -> int:
+    """The offset that the next record gets."""
+    for _ in range(50):
+        with contextlib.suppress(ck.KafkaException):  # a topic made a moment ago has no leader yet
+            return int(consumer.get_watermark_offsets(ck.TopicPartition(topic, partition), timeout=5.0)[1])
+        time.sleep(0.1)
+    raise RuntimeError(f"{topic}/{partition} has no leader")
 
 
 @contextlib.contextmanager
@@ -96,16 +112,18 @@ def post(connection: http.client.HTTPConnection, body: bytes, headers: Mapping[s
     return answer.status
 
 
-def call(payload: bytes, count: int) -> list[float]:
-    """Seconds of one call of a bare function, 1 KB in, 204 out."""
-    found: list[float] = []
+@contextlib.contextmanager
+def call(payload: bytes) -> Iterator[Callable[[], float]]:
+    """A bare function, 1 KB in, 204 out: seconds of one call."""
     with process(HERE / "hello.py", {}) as port:
         connection = connected(port)
-        for _ in range(count + 50):
+
+        def once() -> float:
             begun = time.perf_counter()
             assert post(connection, payload, {"Content-Type": "application/json"}) == 204
-            found.append(time.perf_counter() - begun)
-    return found[50:]
+            return time.perf_counter() - begun
+
+        yield once
 
 
 def cold_bare(payload: bytes) -> float:

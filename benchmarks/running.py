@@ -147,16 +147,9 @@ class Driver:
         )
         known = self._consumer.list_topics(timeout=10).topics
         places = [(t, p) for t in topics for p in known[t].partitions]
-        ends = [(t, p, self._end(t, p)) for t, p in places]
+        ends = [(t, p, bare.end_of(self._consumer, t, p)) for t, p in places]
         self._consumer.assign([ck.TopicPartition(*end) for end in ends])
         self._consumer.poll(0.5)
-
-    def _end(self, topic: str, partition: int) -> int:
-        for _ in range(50):
-            with contextlib.suppress(ck.KafkaException):  # a topic made a moment ago has no leader yet
-                return int(self._consumer.get_watermark_offsets(ck.TopicPartition(topic, partition), timeout=5)[1])
-            time.sleep(0.1)
-        raise RuntimeError(f"{topic}/{partition} has no leader")
 
     def open(self, body: bytes) -> str:
         """Open a chain; its id."""
