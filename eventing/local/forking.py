@@ -18,6 +18,7 @@ import selectors
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from eventing.local import served
@@ -112,6 +113,8 @@ def _serve(asked: dict[str, Any], lifeline: int) -> None:
     if _interpreters(os.environ) != loaded:
         command = served.command(asked["port"])
         os.execv(command[0], command)  # noqa: S606 (this very interpreter, with what it reads at its start alone)
+    with contextlib.suppress(OSError):  # only Linux lets a process choose the name that `top` and `ps` show
+        Path("/proc/self/comm").write_text(os.environ.get("K_SERVICE", "function")[:15])
     served.main(asked["port"])
 
 

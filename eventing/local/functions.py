@@ -150,8 +150,8 @@ class Scaled:
         if self._waiting or self.function.min_scale:
             self.scale()
 
-    async def close(self, drain_s: float) -> None:
-        """Take no request any more, wait for those in flight, then end every process."""
+    async def close(self, drain_s: float, grace_s: float) -> None:
+        """Take no request any more, wait for those in flight, then end every process, by force once the grace is over."""
         self._closed = True
         self._refuse(FunctionUnavailableError(f"function {self.function.name} is stopping"))
         for task in list(self._starting):
@@ -160,7 +160,7 @@ class Scaled:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), drain_s)
         for instance in [*self._serving, *self._leaving]:
-            self._retire(instance)
+            self._retire(instance, grace_s)
         await asyncio.gather(*self._starting, *self._ending, return_exceptions=True)
         for watch in self._watching:
             watch.cancel()
@@ -346,5 +346,5 @@ class Functions:
         for scaled in self.all():
             scaled.scale()
 
-    async def close(self, drain_s: float = 10.0) -> None:
-        await asyncio.gather(*(s.close(drain_s) for s in self.all()))
+    async def close(self, drain_s: float = 10.0, grace_s: float = GRACE_S) -> None:
+        await asyncio.gather(*(s.close(drain_s, grace_s) for s in self.all()))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,15 @@ from pathlib import Path
 import aiohttp
 
 from eventing.errors import NotNowError
-from eventing.local import processes
+from eventing.local import environment, processes
+from eventing.local.config import Config
 from eventing.local.forkserver import ForkServer, Process
+from eventing.local.resources import Function
 from eventing.posting import Poster
 
 START_LIMIT_S = 60.0
 GRACE_S = 32.0  # a little longer than uvicorn's own
+HASTY_S = 2.0
 _RECORDS = "function."
 _LARGEST_REPLY = 2 * 1024 * 1024  # more than an event may hold, so that one that is too large is seen to be
 _PROBE = aiohttp.ClientTimeout(total=2)
@@ -71,6 +74,17 @@ class Instance:
         self.process.kill()
         await self.process.wait()
         processes.forget(self.record)
+
+
+def starter(config: Config, http: aiohttp.ClientSession) -> tuple[ForkServer, Callable[[Function], Awaitable[Instance]]]:
+    """Where all processes of a platform come from, and what starts one of a function."""
+    told = environment.of_platform(config)
+    forks = ForkServer(config.project, processes.log_of(config.state, "forking"), environment.of_all(told))
+
+    async def begin(function: Function) -> Instance:
+        return await start(function.name, forks, config.state, environment.of_function(function, told), http)
+
+    return forks, begin
 
 
 async def start(

@@ -13,19 +13,19 @@ import aiohttp
 from aiohttp import web
 
 from eventing import kafka
-from eventing.local import environment, ingress, instance, processes, touching
+from eventing.local import ingress, instance, scheduler, touching
 from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
 from eventing.local.forkserver import ForkServer
 from eventing.local.functions import Functions
 from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy, all_through
-from eventing.local.instance import Instance
+from eventing.local.instance import GRACE_S, HASTY_S
 from eventing.local.listening import Listener
 from eventing.local.loading import load
 from eventing.local.mailbox import Mailbox
 from eventing.local.reloading import reloading
-from eventing.local.resources import Function, Resources
+from eventing.local.resources import Resources
 from eventing.local.sinks import Sinks
 from eventing.local.status import Status
 from eventing.local.tally import Tally
@@ -82,21 +82,15 @@ async def _parts(config: Config, resources: Resources) -> AsyncIterator[_Parts]:
     # uvicorn closes an idle connection after 5 s; a shorter keep-alive here never meets it in that moment.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     producer = kafka.Producer(config.bootstrap)
-    platform = environment.of_platform(config)
-    forks = ForkServer(config.project, processes.log_of(config.state, "forking"), environment.of_all(platform))
-    try:
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
-
-            async def start(function: Function) -> Instance:
-                environ = environment.of_function(function, platform)
-                return await instance.start(function.name, forks, config.state, environ, http)
-
-            tally = Tally(http)
-            functions = Functions(resources.functions, start, config.idle_seconds, tally.bid_farewell)
-            yield _Parts(resources, functions, forks, producer, http, tally)
-    finally:
-        await forks.close()
-        await producer.close()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(producer.close)
+        timeout = aiohttp.ClientTimeout(total=None)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
+        forks, start = instance.starter(config, http)
+        stack.push_async_callback(forks.close)
+        tally = Tally(http)
+        functions = Functions(resources.functions, start, config.idle_seconds, tally.bid_farewell)
+        yield _Parts(resources, functions, forks, producer, http, tally)
 
 
 async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispatcher:
@@ -109,7 +103,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     app.add_routes(touching.routes(parts.functions))
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
-    stack.push_async_callback(parts.functions.close)
+    stack.push_async_callback(_close, parts.functions, config)
     gateway: GatewayProxy | ServiceProxy | None = None
     if config.services:
         gateway = ServiceProxy(config.services.sink(GATEWAY), parts.http)
@@ -118,6 +112,12 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     if gateway:
         await _serve(all_through(gateway.through), config.ports.gateway, "the gateway", stack)
     return dispatcher
+
+
+async def _close(functions: Functions, config: Config) -> None:
+    """End all functions; steps that are still under way get the time to store an answer that is being bought, no other."""
+    buying = await asyncio.to_thread(scheduler.generating, config)
+    await functions.close(grace_s=GRACE_S if buying else HASTY_S)
 
 
 async def _mailbox(config: Config, stack: AsyncExitStack) -> None:

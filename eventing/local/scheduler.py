@@ -52,6 +52,15 @@ def stop(config: Config) -> None:
         processes.stop(running)
 
 
+def generating(config: Config) -> bool:
+    """Whether a model server works on a call, as the scheduler says: what it says is bought."""
+    try:
+        answer = _HTTP.request("GET", f"http://127.0.0.1:{config.ports.scheduler}/state")
+        return any(server["in_flight"] > 0 for server in json.loads(answer.data)["servers"])
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _pools(config: Config) -> Path:
     """The pools' file: one's own, or one written for the one server there is. Another content is another file."""
     if config.pools:

@@ -17,13 +17,11 @@ import pytest
 
 from eventing import project as projects
 from eventing.envelope import Event
-from eventing.local import environment, instance
+from eventing.local import instance
 from eventing.local.config import Config
-from eventing.local.forkserver import ForkServer
 from eventing.local.functions import Functions, Scaled
-from eventing.local.instance import Instance
 from eventing.local.loading import functions_of
-from eventing.local.resources import Function, Sink
+from eventing.local.resources import Sink
 from eventing.local.sinks import Answer, Sinks
 from eventing.scaffold import new_project
 from eventing.testing import REQUEST
@@ -49,13 +47,8 @@ async def served(folder: Path, body: str) -> AsyncIterator[tuple[Scaled, Sinks]]
     config = Config(folder, folder, folder / "state", workflow=folder / "letters.yaml", brought=projects.brought(folder))
     found = functions_of(folder / "functions", config.brought)["editor"]
     editor = replace(found, environ={**found.environ, "TORPOR_TIME_LIMIT_S": "1"})
-    told = environment.of_platform(config)
-    forks = ForkServer(folder, folder / "state/logs/forking.log", environment.of_all(told))
     async with aiohttp.ClientSession() as http:
-
-        async def start(function: Function) -> Instance:
-            return await instance.start(function.name, forks, config.state, environment.of_function(function, told), http)
-
+        forks, start = instance.starter(config, http)
         functions = Functions([editor], start, 5)
         yield functions["editor"], Sinks(functions, None, http)  # type: ignore[arg-type]
         await functions.close(1)

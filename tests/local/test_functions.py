@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,18 +44,12 @@ async def served(
     """One function `it`, and the way to it."""
     write_function(tmp_path, "it", handle, scale=scale, concurrency=concurrency)
     found = functions_of(tmp_path / "functions")
-    told = environment.of_platform(Config(tmp_path, tmp_path, tmp_path / "state"))
-    forks = ForkServer(tmp_path, tmp_path / "state/logs/forking.log", environment.of_all(told))
     async with aiohttp.ClientSession() as http:
-
-        async def start(function: Function) -> Instance:
-            environ = environment.of_function(function, told)
-            return await instance.start(function.name, forks, tmp_path / "state", environ, http)
-
+        forks, start = instance.starter(Config(tmp_path, tmp_path, tmp_path / "state"), http)
         functions = Functions(found.values(), start, idle_s)
         functions.keep_min_scale()
         yield functions["it"], Sinks(functions, None, http)  # type: ignore[arg-type]
-        await functions.close(1)
+        await functions.close(1, 5)
         await asyncio.wait_for(forks.close(), 5)  # it ends by itself, with the last process
     assert functions["it"].instances == 0
     assert list((tmp_path / "state/run").glob("*.json")) == []
@@ -75,6 +70,8 @@ async def test_no_process_while_idle_and_a_held_request_wakes_one(tmp_path: Path
         assert b'"cold":"true","service":"it","ingress":"http://127.0.0.1:8081/torpor"' in answer.body
         assert b'"cold":""' in (await call(ways)).body
         assert (scaled.counts.wakes, scaled.counts.starts, scaled.state) == (1, 1, "awake")
+        if sys.platform == "linux":
+            assert psutil.Process(scaled._serving[0].process.pid).name() == "it"
         await until(lambda: scaled.instances == 0)
         assert scaled.state == "asleep"
 
@@ -181,11 +178,19 @@ async def test_a_stop_drains_what_is_in_flight(tmp_path: Path) -> None:
         await call(ways)
         under_way = asyncio.create_task(call(ways))
         await until(lambda: scaled.in_flight == 1)
-        await scaled.close(5)
+        await scaled.close(5, 5)
         assert (await under_way).status == 200
         with pytest.raises(FunctionUnavailableError, match="stopping"):
             async with scaled.request():
                 pass
+
+
+async def test_a_stop_waits_for_what_does_not_end_as_long_as_it_is_told_to(tmp_path: Path) -> None:
+    async with served(tmp_path, "async def handle(request):\n    await asyncio.sleep(600)", idle_s=5) as (scaled, ways):
+        under_way = asyncio.create_task(call(ways))
+        await until(lambda: bool(scaled._serving) and scaled.in_flight == 1)
+        await asyncio.wait_for(scaled.close(0.1, 0.5), 20)  # uvicorn's own grace is 30 s
+        assert (await under_way).status == 502
 
 
 async def test_a_process_ends_by_itself_a_while_after_its_platform(tmp_path: Path) -> None:
@@ -329,4 +334,4 @@ async def test_each_function_gets_its_first_process_before_others_get_more(monke
     assert begun == ["one", "one", "other"]  # the second one has the one turn that there is
     opened.set()
     await asyncio.gather(*asked)
-    await functions.close(1)
+    await functions.close(1, 5)

@@ -1,4 +1,4 @@
-"""Whoever interrupts a start finds nothing of it left."""
+"""Whoever interrupts a start finds nothing of it left; whoever stops what runs pays for nothing twice."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from inference.testing import FakeServer
-from tests.local.running import ROOT, Running
+from eventing.local import scheduler
+from inference.testing import FakeServer, Scripted
+from tests.local.running import ROOT, Running, until
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    with FakeServer() as model:
-        yield Running(tmp_path / "state", {"TORPOR_MODEL_URL": model.url})
+def model() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def running(tmp_path: Path, model: FakeServer) -> Running:
+    return Running(tmp_path / "state", {"TORPOR_MODEL_URL": model.url})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -39,3 +45,19 @@ def test_an_interrupted_start_leaves_nothing(running: Running, command: list[str
     said = started.communicate(timeout=60)[0]
     assert started.returncode == 1 and "Traceback" not in said, said
     assert running.processes() == []
+
+
+def test_a_stop_waits_for_the_answer_that_is_being_bought(running: Running, model: FakeServer) -> None:
+    running.up()
+    try:
+        model.otherwise = Scripted(delay_s=16.0)  # longer than deliveries under way are given
+        request_id = running.ask("the tides of Saint-Malo")
+        until(lambda: scheduler.generating(running.config), "the model is at work")
+        running.down()
+        model.otherwise = Scripted()
+        running.up()
+        until(lambda: running.get(f"/research/{request_id}")["status"] == "complete", "the request is complete", 60)
+        assert not scheduler.generating(running.config)
+    finally:
+        running.down()
+    assert list(model.generations().values()) == [1]
