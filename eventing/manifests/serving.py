@@ -44,6 +44,7 @@ def service(folder: Path, image: str) -> Resource:
     limits = dict(options["resources"]["limits"])
     concurrency = limits.pop("concurrency", 0)
     labels = {one["key"]: one["value"] for one in deploy.get("labels", ())} | {"function.knative.dev/name": func["name"]}
+    volumes = list(enumerate(run.get("volumes", ())))
     container = {
         "image": image,
         "env": list(_environ(folder, run["envs"])),
@@ -51,7 +52,7 @@ def service(folder: Path, image: str) -> Resource:
         "resources": {"requests": options["resources"]["requests"], "limits": limits},
         **{f"{name}Probe": {"httpGet": {"path": path, "port": 0}} for name, path in deploy["healthEndpoints"].items()},
         "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": _volume(n), "mountPath": one["path"]} for n, one in enumerate(run.get("volumes", ()))],
+        **({"volumeMounts": [{"name": _volume(n), "mountPath": one["path"]} for n, one in volumes]} if volumes else {}),
     }
     spec = {
         "containerConcurrency": concurrency,
@@ -59,7 +60,7 @@ def service(folder: Path, image: str) -> Resource:
         "serviceAccountName": deploy["serviceAccountName"],
         "enableServiceLinks": False,
         "containers": [container],
-        "volumes": [{"name": _volume(n), "emptyDir": one["emptyDir"]} for n, one in enumerate(run.get("volumes", ()))],
+        **({"volumes": [{"name": _volume(n), "emptyDir": one["emptyDir"]} for n, one in volumes]} if volumes else {}),
     }
     annotations = SCALING | _scale(options["scale"]) | deploy.get("annotations", {})
     return {

@@ -67,7 +67,7 @@ def test_what_was_made_and_this_repository_are_sound(project: Path) -> None:
         (FUNC, "value: '120'", "value: 120", f"{FUNC}:17: TORPOR_TIME_LIMIT_S: must be text, write it in quotes: '120'"),
         (FUNC, "functions/main.py", "functions/mian.py", f"{FUNC}:11: FUNCTION_SOURCE: there is no file functions/mian.py"),
         (FUNC, "  envs:", "  envs: {", f"{FUNC}:8: is no YAML"),
-        (FUNC, "min: 0", "min: 9", f"{FUNC}:51: deploy.options.scale: min 9 is more than max 4"),
+        (FUNC, "min: 0", "min: 9", f"{FUNC}:47: deploy.options.scale: min 9 is more than max 4"),
     ],
 )  # fmt: skip
 def test_each_fault_is_told_with_its_line_and_its_mend(project: Path, path: str, old: str, new: str, expected: str) -> None:
@@ -82,7 +82,7 @@ def test_everything_is_told_at_once(project: Path) -> None:
     (project / "functions/idle").mkdir()
     (project / "functions/drafter/func.yaml").unlink()
     found = told(project)
-    for expected in (AGENT, f"{FUNC}:51", "functions/idle:1: has no agent.py", "functions/drafter:1: has no func.yaml"):
+    for expected in (AGENT, f"{FUNC}:47", "functions/idle:1: has no agent.py", "functions/drafter:1: has no func.yaml"):
         assert any(one.startswith(expected) for one in found), "\n".join(found)
 
 
