@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from eventing.errors import EventingError, PayloadTooLargeError
 from eventing.runtime import Runtime
 
 LOG = logging.getLogger("torpor")
+UNASKED_S = 0.2  # an event for which a function was woken has come by then
 LIMIT_BYTES = 1024 * 1024  # Eventing's producer takes no more, so nothing larger can come from a topic
 Function = Callable[[Request], Awaitable[Response]]
 Take = Callable[[Event, bool], Awaitable[str]]
@@ -55,6 +58,20 @@ def takes_events(name: str, take: Take) -> Function:
 
     function.__name__ = "function"
     return cast(Function, functions_framework.aio.http(function))
+
+
+def prepare_soon(*preparing: Callable[[], None]) -> None:
+    """Where the function is served: call these in a thread of its own once it has been awake for a moment."""
+    if "K_SERVICE" not in os.environ:
+        return
+
+    def prepare() -> None:
+        for one in preparing:
+            one()
+
+    timer = threading.Timer(UNASKED_S, prepare)
+    timer.daemon = True
+    timer.start()
 
 
 def answer_standing(request: Request) -> Response | None:

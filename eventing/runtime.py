@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from uuid import UUID
 from eventing import workflow
 from eventing.agent import Mailer, StepKey
 from eventing.deadletters import DeadLetters
-from eventing.errors import ConfigurationError
+from eventing.errors import ConfigurationError, EventingError
 from eventing.mail import ClaimedMailer, NoMailer, Server
 from eventing.publishing import Publisher
 from eventing.state import Journal
@@ -32,6 +33,11 @@ class Runtime:
 
     environ: Mapping[str, str]
     clock: Callable[[], datetime] = field(default=now)
+
+    def prepare(self) -> None:
+        """Make what every event needs, but for connections; what is wrong with it the first event tells."""
+        with contextlib.suppress(EventingError):
+            self.workflow, self.steps, self.waker  # noqa: B018 (each is made by being asked for)
 
     def _needed(self, name: str, example: str) -> str:
         value = self.environ.get(name)

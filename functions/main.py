@@ -1,7 +1,7 @@
 """What functions-framework serves for every agent: the agent that TORPOR_AGENT names.
 
 An agent's module may have a function `prepare` for what its first event needs and its wake does not: a library that is slow
-to load, say. It is called in a thread of its own once the agent has been awake for a moment.
+to load, say.
 """
 
 # ruff: noqa: E402
@@ -11,16 +11,13 @@ gc.disable()  # nothing that is imported is garbage; looking for some takes a fi
 
 import importlib
 import os
-import threading
 from types import ModuleType
 
 from eventing.errors import ConfigurationError
-from eventing.function import serve
+from eventing.function import prepare_soon, serve
 from eventing.runtime import Runtime
 from eventing.stalls import ALARM
 from inference.client import from_environment
-
-UNASKED_S = 0.2  # an event for which an agent was woken has come by then
 
 
 def _agent(name: str) -> ModuleType:
@@ -36,10 +33,8 @@ def _agent(name: str) -> ModuleType:
 
 ALARM.arm()
 _of = _agent(os.environ.get("TORPOR_AGENT", ""))
-function = serve(_of.handle, Runtime(os.environ), from_environment(os.environ))
-if prepare := getattr(_of, "prepare", None):
-    preparing = threading.Timer(UNASKED_S, prepare)
-    preparing.daemon = True
-    preparing.start()
+_runtime = Runtime(os.environ)
+function = serve(_of.handle, _runtime, from_environment(os.environ))
+prepare_soon(_runtime.prepare, getattr(_of, "prepare", lambda: None))
 gc.freeze()
 gc.enable()

@@ -17,7 +17,7 @@ from eventing import ids, telemetry
 from eventing.apis import OPENAPI, routes
 from eventing.envelope import from_request
 from eventing.errors import StepConflictError, UnsupportedMediaTypeError
-from eventing.function import answer_standing, body_of, failed, problem, woken
+from eventing.function import answer_standing, body_of, failed, prepare_soon, problem, woken
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
@@ -262,3 +262,5 @@ _HANDLERS = {
     "openapi": _openapi,
     "index": _index,
 }
+
+prepare_soon(lambda: _runtime().prepare())
