@@ -1,5 +1,7 @@
-"""An archive of Kafka's classes and of how it runs (AOT cache, JEP 514 and 515), made once: with it a broker starts in less
-than half the time, and its first records take half as long."""
+"""An archive of Kafka's classes and of what it calls most, made once: with it a broker starts, and is quick, at once.
+
+It is an AOT cache (JEP 514 and 515), which Java writes at the end of a run that is like those to come.
+"""
 
 from __future__ import annotations
 

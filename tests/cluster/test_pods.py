@@ -102,6 +102,16 @@ def test_probes_are_asked_and_answered(platform: Running, pods: Pods, place: Pla
         assert container["livenessProbe"]["httpGet"]["path"] == "/health/liveness"
 
 
+def test_an_agent_writes_to_its_shared_memory_and_nowhere_else(platform: Running, pods: Pods, place: Place) -> None:
+    HTTP.request("GET", f"{place.gateway}/health/readiness", headers={"Host": f"validator.{NAMESPACE}.svc.cluster.local"})
+    written = "import tempfile; print(tempfile.TemporaryFile().write(b'told'))"
+    refused = "try: open('/tmp/told', 'w')\nexcept OSError as error: print(error)"
+    (name, *_) = until(lambda: pods.ready("validator"), "a pod")
+    inside = ("exec", name, "-n", NAMESPACE, "-c", "user-container", "--", "/bin/python", "-c")
+    assert pods.kubectl.run(*inside, written) == "4\n"
+    assert pods.kubectl.run(*inside, refused) == "[Errno 30] Read-only file system: '/tmp/told'\n"
+
+
 def test_fifty_requests_at_once_scale_out_within_the_limits_and_finish(
     platform: Running, pods: Pods, model: FakeServer
 ) -> None:
