@@ -50,7 +50,7 @@ def test_an_interrupted_start_leaves_nothing(running: Running, command: list[str
 def test_a_stop_waits_for_the_answer_that_is_being_bought(running: Running, model: FakeServer) -> None:
     running.up()
     try:
-        model.otherwise = Scripted(delay_s=16.0)  # longer than deliveries under way are given
+        model.otherwise = Scripted(delay_s=12.0)  # longer than deliveries under way are given
         request_id = running.ask("the tides of Saint-Malo")
         until(lambda: scheduler.generating(running.config), "the model is at work")
         running.down()
