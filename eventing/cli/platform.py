@@ -23,6 +23,7 @@ from eventing.errors import EventingError, StoreError
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
+STOPPING = "stopping: deliveries under way have ten seconds, and half a minute more where a model is at work on a call"
 STOP_S = 60.0  # that a platform has to stop
 STORE_S = 30.0  # that a store may be away while a platform starts
 SHOWN = 20  # files that were not read; the report names a hundred
@@ -202,7 +203,7 @@ def down(config: Config) -> None:
     """Stop the platform, and whatever a killed one left behind."""
     running = preflight.running(config)
     if running is not None:
-        processes.stop(running, grace_s=STOP_S)
+        processes.stop(running, STOP_S, lambda: tell(f"  platform  {STOPPING}"))
     left = services.stop(config)
     if running is None and not left:
         say("nothing runs from " + str(config.state))

@@ -63,7 +63,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         await _mailbox(config, stack)
         parts = await stack.enter_async_context(_parts(config, resources))
-        dispatcher = await _listen(config, parts, stack)
+        dispatcher = await _listen(config, parts, stack, progress)
         parts.functions.keep_min_scale()
         await stack.enter_async_context(reloading(config, parts.functions, parts.forks, progress))
         listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
@@ -93,7 +93,7 @@ async def _parts(config: Config, resources: Resources) -> AsyncIterator[_Parts]:
         yield _Parts(resources, functions, forks, producer, http, tally)
 
 
-async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispatcher:
+async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress: Progress) -> Dispatcher:
     """Open the ports; they close in the reverse order, so that functions can publish until they have ended."""
     sinks = Sinks(parts.functions, parts.producer, parts.http)
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
@@ -103,7 +103,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     app.add_routes(touching.routes(parts.functions))
     app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
     await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
-    stack.push_async_callback(_close, parts.functions, config)
+    stack.push_async_callback(_close, parts.functions, config, progress)
     gateway: GatewayProxy | ServiceProxy | None = None
     if config.services:
         gateway = ServiceProxy(config.services.sink(GATEWAY), parts.http)
@@ -114,9 +114,11 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack) -> Dispa
     return dispatcher
 
 
-async def _close(functions: Functions, config: Config) -> None:
+async def _close(functions: Functions, config: Config, progress: Progress) -> None:
     """End all functions; steps that are still under way get the time to store an answer that is being bought, no other."""
     buying = await asyncio.to_thread(scheduler.generating, config)
+    if buying:
+        progress(_PORT, "stopping: a model is at work on a call, whose answer is waited for half a minute", None)
     await functions.close(grace_s=GRACE_S if buying else HASTY_S)
 
 
@@ -144,6 +146,8 @@ async def _until(stop: asyncio.Event, dispatcher: Dispatcher, progress: Progress
             await dispatching
     finally:
         stopped.cancel()
+        if dispatcher.in_flight:
+            progress(_PORT, f"stopping: deliveries under way ({dispatcher.in_flight}) have ten seconds", None)
         await dispatcher.stop()
         with contextlib.suppress(kafka.KafkaUnavailableError):
             await dispatching

@@ -19,6 +19,7 @@ from eventing.local.config import Progress
 from eventing.local.errors import ServiceError
 
 GRACE_S = 15.0
+LATE_S = 3.0
 _ORPHANS_GRACE_S = 2.0
 _SAY_EVERY_S = 2.0
 # Linux knows a start time that no change of the clock moves; elsewhere it is a time of day.
@@ -143,13 +144,18 @@ def forget(service: Service) -> None:
         _record(service.state, service.name).unlink(missing_ok=True)
 
 
-def stop(service: Service, grace_s: float = GRACE_S) -> None:
-    """End a process and all that it started: SIGTERM, then SIGKILL once the grace is over."""
+def stop(service: Service, grace_s: float = GRACE_S, late: Callable[[], None] = lambda: None) -> None:
+    """End a process and all that it started: SIGTERM, then SIGKILL once the grace is over.
+
+    `late` is called where it is not over after LATE_S.
+    """
     process = service.process
     if process is not None:
         family = _family(process)
         _signal([process], psutil.Process.terminate)
-        psutil.wait_procs([process], timeout=grace_s)
+        if psutil.wait_procs([process], timeout=min(LATE_S, grace_s))[1]:
+            late()
+            psutil.wait_procs([process], timeout=max(0.0, grace_s - LATE_S))
         family += [one for one in _family(process) if one not in family]
         orphans = [one for one in family if one != process]
         _signal(orphans, psutil.Process.terminate)

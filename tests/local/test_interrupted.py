@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.local import scheduler
+from eventing.local import processes, scheduler
 from inference.testing import FakeServer, Scripted
 from tests.local.running import ROOT, Running, until
 
@@ -53,7 +53,8 @@ def test_a_stop_waits_for_the_answer_that_is_being_bought(running: Running, mode
         model.otherwise = Scripted(delay_s=12.0)  # longer than deliveries under way are given
         request_id = running.ask("the tides of Saint-Malo")
         until(lambda: scheduler.generating(running.config), "the model is at work")
-        running.down()
+        assert "stopping: deliveries under way have ten seconds" in running.torpor("down").stdout
+        assert "stopping: a model is at work on a call" in processes.log_of(running.state, "platform").read_text()
         model.otherwise = Scripted()
         running.up()
         until(lambda: running.get(f"/research/{request_id}")["status"] == "complete", "the request is complete", 60)
