@@ -17,6 +17,8 @@ from typing import Any
 
 from benchmarks import bare, chain, running, split
 
+WARM = 10  # chains before those that count
+
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
     """p50 and p99 in milliseconds."""
@@ -34,10 +36,10 @@ def hops(
     driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
     each: list[float] = []
     whole: list[float] = []
-    for number in range(count + 10):
+    for number in range(WARM + count):
         beside()
         seen = driver.one(body)
-        if number >= 10:
+        if number >= WARM:
             moments = [at for _, _, at in seen[1:]]
             each += [later - earlier for earlier, later in itertools.pairwise(moments)]
             whole.append(seen[-1][2] - seen[0][2])
@@ -63,7 +65,7 @@ def compared(bench: running.Bench, count: int) -> dict[str, dict[str, float]]:
         each, whole = hops(bench, payload, count, beside)
         alone = [trip.once() for _ in range(5 * count)], [call() for _ in range(5 * count)]
     trip.close()
-    taken = {"bare kafka": trips[10:], "bare call": calls[10:], "hop": each, "chain": whole}
+    taken = {"bare kafka": trips[WARM:], "bare call": calls[WARM:], "hop": each, "chain": whole}
     taken |= {"bare kafka alone": alone[0], "bare call alone": alone[1]}
     return {what: percentiles(seconds) for what, seconds in taken.items()}
 
@@ -98,9 +100,9 @@ def stages(config: running.Config, count: int) -> dict[str, float]:
     seen: dict[str, float] = {}
     with running.platform(config, 3600.0, notes) as bench:
         driver = running.Driver(bench.config.bootstrap, chain.TOPICS)
-        for number in range(count + 10):
+        for number in range(WARM + count):
             found = driver.one(running.payload())
-            if number >= 10:
+            if number >= WARM:
                 seen |= {event: at for _, event, at in found[1:]}
         driver.close()
     return split.table(notes, seen)
@@ -145,23 +147,20 @@ def table(found: dict[str, Any]) -> str:
     call, kafka, hop, cold = found["bare call"], found["bare kafka"], found["hop"], found["cold"]
     both, work = call["p50"] + kafka["p50"], found["throughput"]
     rows = [
-        ("bare Kafka round trip, 1 KB, in turns with hops", "{p50} / {p99} ms".format(**kafka)),
-        ("bare functions-framework call, 1 KB, in turns with hops", "{p50} / {p99} ms".format(**call)),
-        (
-            "the same two alone, each in a loop",
-            "{p50} / {p99} ms, ".format(**found["bare kafka alone"]) + "{p50} / {p99} ms".format(**found["bare call alone"]),
-        ),
-        ("**hop**, event in its topic to next event in its topic", f"**{hop['p50']} / {hop['p99']} ms**"),
+        ("bare Kafka round trip, 1 KB, in turns with hops", _ms(kafka)),
+        ("bare functions-framework call, 1 KB, in turns with hops", _ms(call)),
+        ("the same two alone, each in a loop", f"{_ms(found['bare kafka alone'])}, {_ms(found['bare call alone'])}"),
+        ("**hop**, event in its topic to next event in its topic", f"**{_ms(hop)}**"),
         ("hop against the sum of the two bare figures", f"{hop['p50'] / both:.2f} x"),
-        ("chain of four agents", f"{found['chain']['p50']} / {found['chain']['p99']} ms"),
-        ("the same, each agent asking a stub model", "{p50} / {p99} ms".format(**found["chain with a model call a step"])),
+        ("chain of four agents", _ms(found["chain"])),
+        ("the same, each agent asking a stub model", _ms(found["chain with a model call a step"])),
         ("**chains a second**, 64 at once", f"**{work['chains/s']}**"),
-        ("a chain's time meanwhile", "{p50} / {p99} ms".format(**work)),
+        ("a chain's time meanwhile", _ms(work)),
         ("processor time a chain: " + ", ".join(work["cpu ms a chain"]), _cpu(work["cpu ms a chain"])),
-        ("bare function: process start to first answer", "{p50} / {p99} ms".format(**cold["bare"])),
-        ("**agent: process start to first event done**", "**{p50} / {p99} ms**".format(**cold["agent"])),
+        ("bare function: process start to first answer", _ms(cold["bare"])),
+        ("**agent: process start to first event done**", f"**{_ms(cold['agent'])}**"),
         ("an agent's start above a bare one", f"{cold['more']} ms"),
-        ("hop whose agent sleeps", "{p50} / {p99} ms".format(**found["hop cold"])),
+        ("hop whose agent sleeps", _ms(found["hop cold"])),
         ("memory idle: " + ", ".join(found["memory idle"]), _memory(found["memory idle"])),
         ("memory at work: " + ", ".join(found["memory at work"]), _memory(found["memory at work"])),
     ]
@@ -170,6 +169,10 @@ def table(found: dict[str, Any]) -> str:
         lines += ["", "| where the time of a hop goes | ms (median) |", "|---|---|"]
         lines += [f"| {stage} | {ms} |" for stage, ms in found["split"].items()]
     return "\n".join(lines)
+
+
+def _ms(found: dict[str, float]) -> str:
+    return "{p50} / {p99} ms".format(**found)
 
 
 def _memory(found: dict[str, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -52,23 +53,44 @@ def _sweep(path: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def run(command: Sequence[str], environ: Mapping[str, str], log: Path, say: Callable[[float], None]) -> int:
-    """Run to the end, calling `say` with the seconds gone twice a second; whatever `say` raises ends the process too."""
-    begun = time.monotonic()
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], environ: Mapping[str, str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, which is over when the block is."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            list(command), env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            list(command),
+            env=dict(environ),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return process.wait(_EVERY_S)
-                say(time.monotonic() - begun)
+            yield process
         finally:
             if process.poll() is None:
                 with contextlib.suppress(OSError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def ended(process: subprocess.Popen[bytes], say: Callable[[float], None], limit_s: float = math.inf) -> int | None:
+    """Its exit code, None where the limit is over first; `say` is called with the seconds gone twice a second meanwhile."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < limit_s:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_EVERY_S)
+        say(time.monotonic() - begun)
+    return process.poll()
+
+
+def run(command: Sequence[str], environ: Mapping[str, str], log: Path, say: Callable[[float], None]) -> int | None:
+    """Run to the end, calling `say` with the seconds gone twice a second; whatever `say` raises ends the process too."""
+    with running(command, environ, log) as process:
+        return ended(process, say)
 
 
 def size(folder: Path) -> int:

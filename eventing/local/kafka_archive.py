@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,35 +47,12 @@ def _make(path: Path, jars: Path, progress: Progress) -> None:
         # Whatever it compiles later, how often what is called is counted by the tiers above the first.
         flags = ("-XX:TieredStopAtLevel=4", f"-XX:AOTCacheOutput={fresh}")
         command = kafka_java.command(jars, "kafka.Kafka", kafka_java.PROPERTIES, flags=flags)
-        with _broker(command, work) as broker:
+        with fetching.running(command, kafka_java.environ(), work / "log", work) as broker:
             _exercised(broker, f"127.0.0.1:{port}", say)
             broker.terminate()
-            while broker.poll() is None and time.monotonic() - begun < 2 * _LIMIT_S:
-                say()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    broker.wait(0.5)
-            if broker.poll() is not None and fresh.is_file():
+            left = begun + 2 * _LIMIT_S - time.monotonic()
+            if fetching.ended(broker, lambda _: say(), left) is not None and fresh.is_file():
                 fresh.replace(path)
-
-
-@contextlib.contextmanager
-def _broker(command: list[str], work: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with (work / "log").open("wb") as log:
-        broker = subprocess.Popen(
-            command,
-            env=kafka_java.environ(),
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield broker
-        finally:
-            with contextlib.suppress(OSError):  # the process that writes the archive is a child of the broker's
-                os.killpg(broker.pid, signal.SIGKILL)
-            broker.wait()
 
 
 def _exercised(broker: subprocess.Popen[bytes], bootstrap: str, say: Callable[[], None]) -> None:

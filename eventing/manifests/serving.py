@@ -44,24 +44,25 @@ def service(folder: Path, image: str) -> Resource:
     limits = dict(options["resources"]["limits"])
     concurrency = limits.pop("concurrency", 0)
     labels = {one["key"]: one["value"] for one in deploy.get("labels", ())} | {"function.knative.dev/name": func["name"]}
-    volumes = list(enumerate(run.get("volumes", ())))
-    container = {
+    container: Resource = {
         "image": image,
         "env": list(_environ(folder, run["envs"])),
         "ports": [{"containerPort": PORT}],
         "resources": {"requests": options["resources"]["requests"], "limits": limits},
         **{f"{name}Probe": {"httpGet": {"path": path, "port": 0}} for name, path in deploy["healthEndpoints"].items()},
         "securityContext": RESTRICTED,
-        **({"volumeMounts": [{"name": _volume(n), "mountPath": one["path"]} for n, one in volumes]} if volumes else {}),
     }
-    spec = {
+    spec: Resource = {
         "containerConcurrency": concurrency,
         "timeoutSeconds": _time_out(run["envs"]),
         "serviceAccountName": deploy["serviceAccountName"],
         "enableServiceLinks": False,
         "containers": [container],
-        **({"volumes": [{"name": _volume(n), "emptyDir": one["emptyDir"]} for n, one in volumes]} if volumes else {}),
     }
+    for number, one in enumerate(run.get("volumes", ())):
+        name = f"volume-{number}"
+        container.setdefault("volumeMounts", []).append({"name": name, "mountPath": one["path"]})
+        spec.setdefault("volumes", []).append({"name": name, "emptyDir": one["emptyDir"]})
     annotations = SCALING | _scale(options["scale"]) | deploy.get("annotations", {})
     return {
         "apiVersion": "serving.knative.dev/v1",
@@ -69,10 +70,6 @@ def service(folder: Path, image: str) -> Resource:
         "metadata": {"name": func["name"], "namespace": NAMESPACE, "labels": labels},
         "spec": {"template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec}},
     }
-
-
-def _volume(number: int) -> str:
-    return f"volume-{number}"
 
 
 def _time_out(envs: list[Mapping[str, Any]]) -> int:
