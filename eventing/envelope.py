@@ -1,4 +1,6 @@
-"""Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs over the CloudEvents SDK.
+"""Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs.
+
+In binary mode an event is its headers, so nothing stands between them and the attributes; the JSON format is the SDK's.
 
 Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol binding 3.2 and 3.3, JSON event format.
 """
@@ -21,6 +23,10 @@ from eventing.errors import NotACloudEventError, UnsupportedMediaTypeError
 
 STRUCTURED = "application/cloudevents+json"
 _NAME = re.compile(r"[a-z0-9]{1,64}")
+_TAKEN = {
+    "data": "CloudEvents 1.0 keeps it for the data (3.1, Naming Conventions)",
+    "extensions": "the CloudEvents SDK keeps it for itself",
+}
 # What CloudEvents 1.0 (3.1, String) allows in no attribute: control characters and half a surrogate pair.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 DEEPEST = 100  # levels of a JSON text
@@ -113,10 +119,8 @@ def from_request(headers: Mapping[str, str], body: bytes) -> Event:
         raise NotACloudEventError(
             f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured)"
         )
-    kept = {name: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
-    if content_type:
-        kept["content-type"] = lowered["content-type"]
-    return _binary(kept, body)
+    attributes = {name[3:]: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
+    return _binary(attributes, lowered.get("content-type"), body)
 
 
 def from_json(body: bytes | str) -> Event:
@@ -133,6 +137,8 @@ def from_json(body: bytes | str) -> Event:
         raise NotACloudEventError(f"a structured CloudEvent is a JSON object, got {type(content).__name__}")
     _check_complete(content)
     for name, value in content.items():
+        if name not in ("data", "data_base64"):
+            _check_name(name)
         if name != "data" and isinstance(value, dict | list | float):
             raise NotACloudEventError(f"attribute {name[:80]!r} must be a string, an integer or a boolean")
         if name in ("id", "source", "type") and not isinstance(value, str):
@@ -212,9 +218,11 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-def _binary(headers: Mapping[str, str], body: bytes) -> Event:
-    _check_complete([name.removeprefix("ce-") for name in headers])
-    return checked(Event(*sdk.read_binary(headers, body)))
+def _binary(attributes: dict[str, str], content_type: str | None, body: bytes | None) -> Event:
+    _check_complete(attributes)
+    if content_type:
+        attributes["datacontenttype"] = content_type
+    return checked(Event(attributes, body or None))
 
 
 def checked(event: Event) -> Event:
@@ -229,12 +237,18 @@ def checked(event: Event) -> Event:
         if not event.get(name):
             raise NotACloudEventError(f"attribute {name!r} must be a non-empty string")
     for name in event.attributes:
-        if not _NAME.fullmatch(name):
-            raise NotACloudEventError(f"attribute name {name[:80]!r} must be lower-case letters and digits only")
+        _check_name(name)
     for name, value in event.attributes.items() if _FORBIDDEN.search("".join(event.attributes.values())) else ():
         if found := _FORBIDDEN.search(value):
             raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")
     return event
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise NotACloudEventError(f"attribute name {name[:80]!r} must be lower-case letters and digits only")
+    if name in _TAKEN:
+        raise NotACloudEventError(f"attribute name {name!r} cannot be taken, since {_TAKEN[name]}: give it another name")
 
 
 def cleaned(value: str) -> str:
@@ -244,8 +258,10 @@ def cleaned(value: str) -> str:
 
 def to_request(event: Event) -> tuple[dict[str, str], bytes]:
     """Headers and body of the event in HTTP binary mode."""
-    headers, body = sdk.write_binary(event.attributes, event.data)
-    return {name: _quoted(value) if name.startswith("ce-") else value for name, value in headers.items()}, body
+    headers = {f"ce-{name}": _quoted(value) for name, value in event.attributes.items() if name != "datacontenttype"}
+    if kind := event.get("datacontenttype"):
+        headers["content-type"] = kind
+    return headers, event.data or b""
 
 
 def _quoted(value: str) -> str:
@@ -277,9 +293,8 @@ def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, 
     if found.get("content-type", "").startswith(STRUCTURED):
         event = from_json(value or b"")
     elif "ce_specversion" in found:
-        kept = {"ce-" + name[3:]: text for name, text in found.items() if name.startswith("ce_")}
-        kept |= {"content-type": found["content-type"]} if "content-type" in found else {}
-        event = _binary(kept, value or b"")
+        attributes = {name[3:]: text for name, text in found.items() if name.startswith("ce_")}
+        event = _binary(attributes, found.get("content-type"), value)
     else:
         raise NotACloudEventError("the record has neither a `ce_specversion` header nor a structured content type")
     if key and "partitionkey" not in event.attributes:

@@ -1,4 +1,4 @@
-"""The CloudEvents SDK's codecs, the one place that calls them: headers or JSON <-> attributes and data.
+"""The CloudEvents SDK's codec for the JSON event format, the one place that calls it: JSON <-> attributes and data.
 
 The SDK finds out anew for each event how it is encoded, and takes extensions in one at a time; here that is known, and done
 at once.
@@ -22,20 +22,6 @@ _SDKEvent: Any = v1.Event  # its constructor has no types
 _OWN = frozenset(name.removeprefix("ce__") for name in vars(_SDKEvent()))  # attributes that are no extensions, and data
 
 
-def read_binary(headers: Mapping[str, str], body: bytes) -> Decoded:
-    """Attributes and data from `ce-` headers and the content type, all in lower case.
-
-    Raises:
-        NotACloudEventError: when they are none.
-    """
-    own = {name: value for name, value in headers.items() if name.removeprefix("ce-") in _OWN or name == "content-type"}
-    with _refusing():
-        decoded = _SDKEvent()
-        decoded.UnmarshalBinary(own, body, _as_it_is)
-        decoded.SetExtensions({name[3:]: value for name, value in headers.items() if name not in own})
-        return _read(decoded)
-
-
 def read_json(text: bytes | str) -> Decoded:
     """Attributes and data from the JSON event format.
 
@@ -46,12 +32,6 @@ def read_json(text: bytes | str) -> Decoded:
         decoded = _SDKEvent()
         decoded.UnmarshalJSON(text, _as_it_is)
         return _read(decoded)
-
-
-def write_binary(attributes: Mapping[str, str], data: bytes | None) -> tuple[dict[str, str], bytes]:
-    """Headers and body."""
-    headers, body = _written(attributes, data).MarshalBinary(_as_it_is)
-    return headers, body or b""
 
 
 def write_json(attributes: Mapping[str, str], data: Any) -> str:

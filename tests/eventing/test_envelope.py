@@ -28,6 +28,7 @@ BASE = {
     "type": "summary_ready",
     "datacontenttype": "application/json",
 }
+BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}
 EVENTS = [
     Event(BASE | {"part": "2", "time": "2026-01-01T00:00:00+00:00"}, '{"a":"ä€😀","n":[1,2.5,null]}'.encode()),
     Event({k: v for k, v in BASE.items() if k != "datacontenttype"}),
@@ -95,6 +96,11 @@ def test_the_layout_of_json_changes_neither_data_nor_digest():
         ({"content-type": STRUCTURED}, json.dumps(BASE | {"datacontenttype": "a/b\r\nX: y"}).encode(), "holds '\\r'"),
         ({"ce-specversion": "1.0", "ce-id": "1%0A2", "ce-source": "/x", "ce-type": "t"}, b"", "'id' holds '\\n'"),
         ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x"}, b"", "type"),
+        ({**BINARY, "ce-": "1"}, b"", "attribute name '' must be lower-case"),
+        ({**BINARY, "ce-a_b": "1"}, b"", "attribute name 'a_b' must be lower-case"),
+        ({**BINARY, "ce-data": "1"}, b"", "attribute name 'data' cannot be taken"),
+        ({**BINARY, "ce-extensions": "1"}, b"", "attribute name 'extensions' cannot be taken"),
+        ({"content-type": STRUCTURED}, json.dumps(BASE | {"extensions": "1"}).encode(), "'extensions' cannot be taken"),
         ({"ce-specversion": "9.9", "ce-id": "1", "ce-source": "/x", "ce-type": "t"}, b"", "9.9"),
     ],
 )
