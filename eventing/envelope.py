@@ -119,7 +119,8 @@ def from_request(headers: Mapping[str, str], body: bytes) -> Event:
         raise NotACloudEventError(
             f"no CloudEvent: neither a `ce-specversion` header (binary mode) nor the content type {STRUCTURED} (structured)"
         )
-    attributes = {name[3:]: unquote(value) for name, value in lowered.items() if name.startswith("ce-")}
+    given = {name[3:]: value for name, value in lowered.items() if name.startswith("ce-")}
+    attributes = {name: unquote(value) if "%" in value else value for name, value in given.items()}
     return _binary(attributes, lowered.get("content-type"), body)
 
 
@@ -236,8 +237,9 @@ def checked(event: Event) -> Event:
     for name in ("id", "source", "type"):
         if not event.get(name):
             raise NotACloudEventError(f"attribute {name!r} must be a non-empty string")
-    for name in event.attributes:
-        _check_name(name)
+    if not all(map(_NAME.fullmatch, event.attributes)) or not _TAKEN.keys().isdisjoint(event.attributes):
+        for name in event.attributes:
+            _check_name(name)
     for name, value in event.attributes.items() if _FORBIDDEN.search("".join(event.attributes.values())) else ():
         if found := _FORBIDDEN.search(value):
             raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")

@@ -6,6 +6,7 @@ Redirects, proxies, cookies and compression are not for here. A connection carri
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import httptools
 
 KEPT_S = 30.0  # idle connections are used again for so long
 LARGEST_REPLY = 64 * 1024
-_FORBIDDEN = str.maketrans("", "", "\r\n\0")
+_FORBIDDEN = re.compile(r"[\r\n\0]")  # in a header's value
 
 
 class ExchangeError(Exception):
@@ -132,7 +133,9 @@ class Poster:
         Raises:
             ExchangeError: when there is no answer in time.
         """
-        told = "".join(f"{name}: {value.translate(_FORBIDDEN)}\r\n" for name, value in headers.items())
+        if _FORBIDDEN.search("".join(headers.values())):
+            headers = {name: _FORBIDDEN.sub("", value) for name, value in headers.items()}
+        told = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = f"POST {self._path}/{path}{self._head}{told}Content-Length: {len(body)}\r\n\r\n"
         return await self._answered(head.encode("latin-1", "replace") + body, limit_s)
 

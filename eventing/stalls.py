@@ -44,6 +44,8 @@ class Alarm:
 
     def arm(self) -> None:
         self.armed = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+        if self.armed:
+            signal.signal(signal.SIGALRM, self._rung)
 
     @contextlib.contextmanager
     def watching(self, agent: str, limit_s: float) -> Iterator[None]:
@@ -53,7 +55,6 @@ class Alarm:
             return
         self.agent, self.limit_s = agent, limit_s
         if self.handlers == 0:
-            signal.signal(signal.SIGALRM, self._rung)
             self._wind()
         self.handlers += 1
         try:
