@@ -64,8 +64,22 @@ class Consumer:
         Raises:
             KafkaUnavailableError: when this member can go on no more (another one took its name).
         """
-        self._loop = asyncio.get_running_loop()
-        return await self._loop.run_in_executor(self._pool, self._batch, limit, wait_s)
+        found: list[Record] = []
+        await self.each(found.append, limit, wait_s)
+        return found
+
+    async def each(self, take: Callable[[Record], None], limit: int, wait_s: float = 0.1) -> None:
+        """Hand up to `limit` records to `take`, each at once while the next is looked for; none when `wait_s` is over.
+
+        Raises:
+            KafkaUnavailableError: when this member can go on no more (another one took its name).
+        """
+        self._loop = loop = asyncio.get_running_loop()
+
+        def hand_over(record: Record) -> None:
+            loop.call_soon_threadsafe(take, record)
+
+        await loop.run_in_executor(self._pool, self._each, hand_over, limit, wait_s)
 
     def done(self, place: Place, offset: int) -> None:
         """Say that everything below `offset` is done; it is committed soon after the next `batch`."""
@@ -87,19 +101,20 @@ class Consumer:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=False)
 
-    def _batch(self, limit: int, wait_s: float) -> list[Record]:
+    def _each(self, hand_over: Callable[[Record], None], limit: int, wait_s: float) -> None:
         self._apply()
-        found: list[Record] = []
-        while len(found) < limit:
+        found = 0
+        while found < limit:
             message = self._consumer.poll(0 if found else wait_s)
             if message is None:
                 break
             error = message.error()
             if error is None:
-                found.append(record_of(message))
+                hand_over(record_of(message))
+                found += 1
             elif error.fatal() or error.code() == ck.KafkaError._FATAL:
                 raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
-        return found  # any other error is a passing trouble, of which librdkafka takes care
+            # Any other error is a passing trouble, of which librdkafka takes care.
 
     def _unread(self, time_limit_s: float) -> int | None:
         try:

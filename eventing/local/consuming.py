@@ -70,13 +70,11 @@ class Reader:
                 await self._freed.wait()
                 continue
             try:
-                records = await self._consumer.batch(room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
+                await self._consumer.each(self._begin, room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
             except KafkaUnavailableError as error:
                 if not await self._renewed(error):
                     raise
                 continue
-            for record in () if self._stopping else records:
-                self._begin(record)
             await asyncio.sleep(0)  # the deliveries first: the thread that polls would take the interpreter from them
 
     async def _renewed(self, why: KafkaUnavailableError) -> bool:
@@ -106,6 +104,8 @@ class Reader:
         await self._consumer.close()
 
     def _begin(self, record: Record) -> None:
+        if self._stopping:
+            return  # it is read again next time
         partition = self._partitions.setdefault(record.place, _Partition())
         partition.offsets.begin(record.offset)
         if not self._ordered:
