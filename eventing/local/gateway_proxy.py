@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from eventing.local import ingress
 from eventing.local.functions import Scaled
-from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
 from eventing.local.resources import Sink
 
@@ -19,11 +20,22 @@ _HOP = {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer
 _UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=5)
 
 
-def all_through(through: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
-    """An application in which every request goes one way."""
+@asynccontextmanager
+async def serving(through: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int) -> AsyncIterator[None]:
+    """127.0.0.1:port, where every request goes one way; one whose client leaves is given up.
+
+    Raises:
+        OSError: when the port is taken.
+    """
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{path:.*}", through)
-    return app
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 class GatewayProxy:
@@ -42,10 +54,10 @@ class GatewayProxy:
                     except aiohttp.ClientConnectorError:
                         self._function.gone(place.instance, "takes no connections")  # it got nothing: another may
             except FunctionUnavailableError as error:
-                return problem(503, error.title, str(error))
+                return _problem(503, error.title, str(error))
             except aiohttp.ClientError as error:
                 detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
-                return problem(502, "Bad gateway", detail)
+                return _problem(502, "Bad gateway", detail)
 
 
 class ServiceProxy:
@@ -59,7 +71,7 @@ class ServiceProxy:
         try:
             return await passed(self._http, request, self._service.uri, self._service.headers)
         except aiohttp.ClientError as error:
-            return problem(502, "Bad gateway", f"{self._service}: {error or type(error).__name__}")
+            return _problem(502, "Bad gateway", f"{self._service}: {error or type(error).__name__}")
 
 
 async def passed(http: aiohttp.ClientSession, request: web.Request, to: str, also: Mapping[str, str]) -> web.StreamResponse:
@@ -98,6 +110,11 @@ async def _relayed(request: web.Request, answer: aiohttp.ClientResponse) -> web.
     except ConnectionError:
         pass  # the client left
     return response
+
+
+def _problem(status: int, title: str, detail: str) -> web.Response:
+    told = ingress.problem(status, title, detail)
+    return web.Response(status=status, body=bytes(told.body), content_type=told.media_type or "")
 
 
 def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:

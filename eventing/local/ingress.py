@@ -1,64 +1,117 @@
-"""The Brokers' ingress: POST /NAMESPACE/BROKER takes a CloudEvent and answers 202 once its topic has it."""
+"""The Brokers' ingress: POST /NAMESPACE/BROKER takes a CloudEvent and answers 202 once its topic has it.
+
+Every event of every agent passes here, so its path is looked up before any other route is.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Iterable
+import socket
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
-from aiohttp import web
+import uvicorn
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventing.envelope import from_request, to_record
 from eventing.errors import EventingError, NotACloudEventError, PayloadTooLargeError, UnsupportedMediaTypeError
 from eventing.kafka import MAX_RECORD_BYTES, Producer
 from eventing.local.resources import Broker
 
+KEPT_S = 75  # an idle connection; longer than whoever posts keeps it
+_GRACE_S = 2
+_ACCEPTED = Response(status_code=202)
+
 
 class Ingress:
-    """The handler of every Broker's path."""
+    """An ASGI application: the path of every Broker, and beside them the routes that are given."""
 
-    def __init__(self, brokers: Iterable[Broker], producer: Producer) -> None:
-        self._topics = {(b.namespace, b.name): b.topic for b in brokers}
+    def __init__(self, brokers: Iterable[Broker], producer: Producer, routes: Sequence[BaseRoute] = ()) -> None:
+        self._topics = {f"/{b.namespace}/{b.name}": b.topic for b in brokers}
         self._producer = producer
+        self._others = Router(routes, default=self._unknown)
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        return [web.route("*", "/{namespace}/{broker}", self.take)]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        topic = self._topics.get(scope["path"])
+        if topic is None or scope["method"] != "POST":
+            await self._others(scope, receive, send)
+            return
+        answer = await self._taken(topic, scope, receive)
+        await answer(scope, receive, send)
 
-    async def take(self, request: web.Request) -> web.Response:
-        if request.method != "POST":
-            return problem(405, "Method not allowed", f"POST events here, not {request.method}", {"Allow": "POST"})
-        namespace, broker = request.match_info["namespace"], request.match_info["broker"]
-        topic = self._topics.get((namespace, broker))
-        if topic is None:
-            known = ", ".join(f"/{ns}/{name}" for ns, name in sorted(self._topics))
-            return problem(404, "No such Broker", f"there is no Broker {namespace}/{broker}; there are {known or 'none'}")
+    async def _taken(self, topic: str, scope: Scope, receive: Receive) -> Response:
         try:
-            event = from_request(request.headers, await request.read())
+            event = from_request(Headers(scope=scope), await _body(receive))
             headers, key, value = to_record(event)
             await self._producer.produce(topic, value, key, headers)
-        except (web.HTTPRequestEntityTooLarge, PayloadTooLargeError):
+        except PayloadTooLargeError:
             # Eventing tells no producer's failure from another.
             return problem(503, "Too large", f"an event holds at most {MAX_RECORD_BYTES} bytes; send `dataref` instead")
         except (NotACloudEventError, UnsupportedMediaTypeError) as error:
             return problem(400, error.title, str(error))
         except EventingError as error:
             return problem(error.status, error.title, str(error))
-        return web.Response(status=202)
+        return _ACCEPTED
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["method"] != "POST":
+            answer = problem(405, "Method not allowed", f"POST events here, not {scope['method']}", {"Allow": "POST"})
+        else:
+            known = ", ".join(sorted(self._topics)) or "none"
+            answer = problem(404, "No such Broker", f"there is no Broker {path[:200]}; there are {known}")
+        await answer(scope, receive, send)
 
 
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+async def _body(receive: Receive) -> bytes:
+    """The request's body.
+
+    Raises:
+        PayloadTooLargeError: as soon as more has come than a record holds.
+    """
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_RECORD_BYTES:
+            raise PayloadTooLargeError(f"a body holds at most {MAX_RECORD_BYTES} bytes")
+    return body
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
     """problem+json (RFC 9457)."""
     body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return web.Response(status=status, text=body, content_type="application/problem+json", headers=headers)
+    return Response(body, status, headers, media_type="application/problem+json")
 
 
-async def serve(app: web.Application, port: int) -> web.AppRunner:
-    """The application on 127.0.0.1:port; clean the runner up to stop it."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-    except (OSError, asyncio.CancelledError):
-        await runner.cleanup()
-        raise
-    return runner
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the platform's."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, port: int) -> AsyncIterator[None]:
+    """The application on 127.0.0.1:port.
+
+    Raises:
+        OSError: when the port is taken.
+    """
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
+        server_header=False, date_header=False, timeout_keep_alive=KEPT_S, timeout_graceful_shutdown=_GRACE_S,
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", port), backlog=config.backlog) as listener:
+        server = _Server(config)
+        serves = asyncio.ensure_future(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serves

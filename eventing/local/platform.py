@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import aiohttp
-from aiohttp import web
 
 from eventing import kafka
-from eventing.local import ingress, instance, scheduler, touching
+from eventing.local import gateway_proxy, ingress, instance, scheduler, touching
 from eventing.local.config import Config, Progress
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.errors import ServiceError
 from eventing.local.forkserver import ForkServer
 from eventing.local.functions import Functions
-from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy, all_through
+from eventing.local.gateway_proxy import GatewayProxy, ServiceProxy
 from eventing.local.instance import GRACE_S, HASTY_S
 from eventing.local.listening import Listener
 from eventing.local.loading import load
@@ -98,11 +97,11 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress
     sinks = Sinks(parts.functions, parts.producer, parts.http)
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
-    app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
-    app.add_routes(Status(config.bootstrap, parts.functions, dispatcher, parts.tally).routes())
-    app.add_routes(touching.routes(parts.functions))
-    app.add_routes(ingress.Ingress(parts.resources.brokers, parts.producer).routes())
-    await _serve(app, config.ports.platform, "the Brokers' ingress", stack)
+    status = Status(config.bootstrap, parts.functions, dispatcher, parts.tally)
+    beside = [*status.routes(), *touching.routes(parts.functions)]
+    app = ingress.Ingress(parts.resources.brokers, parts.producer, beside)
+    port = config.ports.platform
+    await _serve(ingress.serving(app, port), port, "the Brokers' ingress", stack)
     stack.push_async_callback(_close, parts.functions, config, progress)
     gateway: GatewayProxy | ServiceProxy | None = None
     if config.services:
@@ -110,7 +109,8 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress
     elif GATEWAY in parts.functions:
         gateway = GatewayProxy(parts.functions[GATEWAY], parts.http)
     if gateway:
-        await _serve(all_through(gateway.through), config.ports.gateway, "the gateway", stack)
+        port = config.ports.gateway
+        await _serve(gateway_proxy.serving(gateway.through, port), port, "the gateway", stack)
     return dispatcher
 
 
@@ -128,12 +128,11 @@ async def _mailbox(config: Config, stack: AsyncExitStack) -> None:
     stack.push_async_callback(asyncio.to_thread, mailbox.stop)
 
 
-async def _serve(app: web.Application, port: int, what: str, stack: AsyncExitStack) -> None:
+async def _serve(serving: AbstractAsyncContextManager[None], port: int, what: str, stack: AsyncExitStack) -> None:
     try:
-        runner = await ingress.serve(app, port)
+        await stack.enter_async_context(serving)
     except OSError as error:
         raise ServiceError(f"{what} cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error
-    stack.push_async_callback(runner.cleanup)
 
 
 async def _until(stop: asyncio.Event, dispatcher: Dispatcher, progress: Progress, config: Config) -> None:

@@ -8,10 +8,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from eventing import kafka
 from eventing.local.dispatcher import Dispatcher
@@ -30,18 +32,18 @@ class Status:
         self._functions = functions
         self._dispatcher = dispatcher
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        return [web.get("/platform/ps", self.ps), web.get("/platform/metrics", self.metrics)]
+    def routes(self) -> list[BaseRoute]:
+        return [Route("/platform/ps", self.ps), Route("/platform/metrics", self.metrics)]
 
-    async def ps(self, _: web.Request) -> web.Response:
-        return web.json_response(await self.snapshot())
+    async def ps(self, _: Request) -> Response:
+        return JSONResponse(await self.snapshot())
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def metrics(self, _: Request) -> Response:
         registry = CollectorRegistry()
         registry.register(_Families(await self.snapshot()))
         await self._tally.ask(instance for scaled in self._functions.all() for instance in scaled.serving)
         registry.register(self._tally)
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return Response(generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def snapshot(self) -> dict[str, Any]:
         """Functions, deliveries (Triggers, sources, pings) and dead letters; None is what is not known, as without Kafka."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from eventing.local.functions import Functions
 from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
 
 
-def routes(functions: Functions) -> list[web.AbstractRouteDef]:
+def routes(functions: Functions) -> list[BaseRoute]:
     """GET /functions/NAME/health/readiness."""
 
-    async def touched(request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    async def touched(request: Request) -> Response:
+        name = request.path_params["name"]
         if name not in functions:
             return problem(404, "No such function", f"there is no function {name[:80]!r}")
         try:
             async with functions[name].request():
-                return web.Response(text="ok\n")
+                return PlainTextResponse("ok\n")
         except FunctionUnavailableError as error:
             return problem(503, error.title, str(error))
 
-    return [web.get("/functions/{name}/health/readiness", touched)]
+    return [Route("/functions/{name}/health/readiness", touched)]

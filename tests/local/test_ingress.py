@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from eventing import kafka
 from eventing.envelope import from_record, to_json, to_request
-from eventing.local.ingress import Ingress, serve
+from eventing.local.ingress import Ingress, serving
 from eventing.local.ports import unused
 from eventing.local.resources import Broker
 from tests.local.support import event
@@ -23,11 +22,8 @@ BROKERS = (Broker("torpor", "taken-here", "taken_here"), Broker("torpor", "other
 async def _served(bootstrap: str, time_limit_s: float = 5.0) -> AsyncIterator[str]:
     (port,) = unused(1)
     producer = kafka.Producer(bootstrap, time_limit_s)
-    app = web.Application(client_max_size=kafka.MAX_RECORD_BYTES)
-    app.add_routes(Ingress(BROKERS, producer).routes())
-    runner = await serve(app, port)
-    yield f"http://127.0.0.1:{port}"
-    await runner.cleanup()
+    async with serving(Ingress(BROKERS, producer), port):
+        yield f"http://127.0.0.1:{port}"
     await producer.close()
 
 
