@@ -1,6 +1,7 @@
 """Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs.
 
-In binary mode an event is its headers, so nothing stands between them and the attributes; the JSON format is the SDK's.
+In binary mode an event is its headers, and in JSON an object with them, so both are written here, in far less time than by the
+CloudEvents SDK. It reads the JSON format, and the tests compare with it what is written.
 
 Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol binding 3.2 and 3.3, JSON event format.
 """
@@ -272,17 +273,18 @@ def _quoted(value: str) -> str:
 
 def to_json(event: Event) -> bytes:
     """The event in the JSON event format; JSON data stays JSON, anything else becomes `data_base64`."""
-    data: Any = event.data
-    if data is not None and _is_json(event):
-        with contextlib.suppress(ValueError):
-            data = parsed(data)
-    return sdk.write_json(event.attributes, data).encode()
+    return json.dumps(to_content(event)).encode()
 
 
 def to_content(event: Event) -> dict[str, Any]:
     """The object that the event is in the JSON event format."""
-    content: dict[str, Any] = json.loads(to_json(event))
-    return content
+    if event.data is None:
+        return dict(event.attributes)
+    with contextlib.suppress(ValueError):
+        if _is_json(event):
+            data = parsed(event.data)
+            return dict(event.attributes) if data is None else {**event.attributes, "data": data}
+    return {**event.attributes, "data_base64": base64.b64encode(event.data).decode()}
 
 
 def from_record(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, value: bytes | None) -> Event:

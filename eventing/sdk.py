@@ -1,14 +1,10 @@
-"""The CloudEvents SDK's codec for the JSON event format, the one place that calls it: JSON <-> attributes and data.
-
-The SDK finds out anew for each event how it is encoded, and takes extensions in one at a time; here that is known, and done
-at once.
-"""
+"""The JSON event format read by the CloudEvents SDK: the one place that calls it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +15,6 @@ from eventing.errors import NotACloudEventError
 
 Decoded = tuple[dict[str, str], bytes | None]
 _SDKEvent: Any = v1.Event  # its constructor has no types
-_OWN = frozenset(name.removeprefix("ce__") for name in vars(_SDKEvent()))  # attributes that are no extensions, and data
 
 
 def read_json(text: bytes | str) -> Decoded:
@@ -32,19 +27,6 @@ def read_json(text: bytes | str) -> Decoded:
         decoded = _SDKEvent()
         decoded.UnmarshalJSON(text, _as_it_is)
         return _read(decoded)
-
-
-def write_json(attributes: Mapping[str, str], data: Any) -> str:
-    """The JSON event format; data that is bytes becomes `data_base64`."""
-    return str(_written(attributes, data).MarshalJSON(_as_it_is))
-
-
-def _written(attributes: Mapping[str, str], data: Any) -> Any:
-    made = _SDKEvent()
-    for name in _OWN.intersection(attributes):
-        made.Set(name, attributes[name])
-    made.SetExtensions({name: value for name, value in attributes.items() if name not in _OWN})
-    return made.SetData(data)
 
 
 def _read(decoded: Any) -> Decoded:
