@@ -1,7 +1,7 @@
 """Events and their three forms on the wire: HTTP binary, HTTP structured, Kafka. Pure codecs.
 
-In binary mode an event is its headers, and in JSON an object with them, so both are written here, in far less time than by the
-CloudEvents SDK. It reads the JSON format, and the tests compare with it what is written.
+In binary mode an event is its headers, and in JSON an object with them, so both are written here, in far less time than by
+the CloudEvents SDK. It reads the JSON format, and the tests compare with it what is written.
 
 Sources: CloudEvents 1.0.2, HTTP protocol binding 3.1 and 3.2, Kafka protocol binding 3.2 and 3.3, JSON event format.
 """
