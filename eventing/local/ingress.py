@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import uvicorn
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,8 +41,9 @@ class Ingress:
         if topic is None or scope["method"] != "POST":
             await self._others(scope, receive, send)
             return
-        answer = await self._taken(topic, scope, receive)
-        await answer(scope, receive, send)
+        with contextlib.suppress(ClientDisconnect):
+            answer = await self._taken(topic, scope, receive)
+            await answer(scope, receive, send)
 
     async def _taken(self, topic: str, scope: Scope, receive: Receive) -> Response:
         try:
@@ -71,11 +73,14 @@ async def _body(receive: Receive) -> bytes:
     """The request's body.
 
     Raises:
+        ClientDisconnect: when it does not come to its end.
         PayloadTooLargeError: as soon as more has come than a record holds.
     """
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MAX_RECORD_BYTES:

@@ -99,3 +99,22 @@ async def test_kafka_unavailable_gets_503() -> None:
     async for url in _served("127.0.0.1:9", 0.2):
         headers, body = to_request(event())
         assert (await ask(f"{url}/torpor/taken-here", body, headers))[0] == 503
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
+async def test_an_event_that_breaks_off_is_none(ingress: str, kafka_bootstrap: str, length: bytes) -> None:
+    sent = event(data=None)
+    headers, _ = to_request(sent)
+    told = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", int(ingress.rpartition(":")[2]))
+    begun = b"{" if length.endswith(b"9") else b"1\r\n{\r\n"
+    writer.write(b"POST /torpor/taken-here HTTP/1.1\r\nHost: here\r\n" + told + length + b"\r\n\r\n" + begun)
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    await writer.wait_closed()
+    whole = event()
+    assert (await ask(f"{ingress}/torpor/taken-here", b"{}", to_request(whole)[0]))[0] == 202
+    records = await asyncio.to_thread(kafka.read, kafka_bootstrap, ["taken_here"])
+    ids = {dict(record.headers)["ce_id"] for record in records}
+    assert whole.id.encode() in ids and sent.id.encode() not in ids
