@@ -238,9 +238,8 @@ def checked(event: Event) -> Event:
     for name in ("id", "source", "type"):
         if not event.get(name):
             raise NotACloudEventError(f"attribute {name!r} must be a non-empty string")
-    if not all(map(_NAME.fullmatch, event.attributes)) or not _TAKEN.keys().isdisjoint(event.attributes):
-        for name in event.attributes:
-            _check_name(name)
+    for name in event.attributes:
+        _check_name(name)
     for name, value in event.attributes.items() if _FORBIDDEN.search("".join(event.attributes.values())) else ():
         if found := _FORBIDDEN.search(value):
             raise NotACloudEventError(f"attribute {name!r} holds {found[0]!r}, a character that no attribute may hold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -19,12 +18,12 @@ from eventing import metrics, telemetry
 from eventing.adapter import Adapter, Models
 from eventing.agent import Agent
 from eventing.envelope import Event, from_request
-from eventing.errors import EventingError, PayloadTooLargeError
+from eventing.errors import EventingError
+from eventing.http import body_of, problem
 from eventing.runtime import Runtime
 
 LOG = logging.getLogger("torpor")
 UNASKED_S = 0.2  # an event for which a function was woken has come by then
-LIMIT_BYTES = 1024 * 1024  # Eventing's producer takes no more, so nothing larger can come from a topic
 Function = Callable[[Request], Awaitable[Response]]
 Take = Callable[[Event, bool], Awaitable[str]]
 
@@ -84,32 +83,6 @@ def answer_standing(request: Request) -> Response | None:
     if path == "/metrics":
         return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
     return None
-
-
-async def body_of(request: Request, limit: int = LIMIT_BYTES) -> bytes:
-    """The request's body.
-
-    Raises:
-        PayloadTooLargeError: as soon as more than `limit` bytes have come, or are announced.
-    """
-    announced = request.headers.get("content-length", "")
-    body = bytearray()
-    if not (announced.isdigit() and int(announced) > limit):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise PayloadTooLargeError(
-        f"the body is larger than {limit} bytes; send large data to the bucket and its key as `dataref`"
-    )
-
-
-def problem(content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    """A problem+json answer (RFC 9457)."""
-    body = json.dumps({"type": "about:blank", **content}).encode()
-    return Response(body, content["status"], headers, media_type="application/problem+json")
 
 
 def failed(name: str, error: Exception, event: Event | None) -> Response:

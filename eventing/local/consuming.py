@@ -15,8 +15,7 @@ from eventing.local.offsets import Offsets
 
 IN_FLIGHT = 50  # records a consumer has under way before it stops polling, as Eventing's unordered consumers
 RENEWALS, RENEWALS_WITHIN_S = 3, 60.0
-_WAIT_S = 0.1
-_WAIT_BUSY_S = 0.1  # while something is under way, which is committed between two waits
+_WAIT_S = 0.1  # what is done meanwhile is committed between two waits
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[Record], Awaitable[None]]
@@ -70,7 +69,7 @@ class Reader:
                 await self._freed.wait()
                 continue
             try:
-                await self._consumer.each(self._begin, room, _WAIT_BUSY_S if self._tasks else _WAIT_S)
+                await self._consumer.each(self._begin, room, _WAIT_S)
             except KafkaUnavailableError as error:
                 if not await self._renewed(error):
                     raise

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from eventing.local import processes
 from eventing.local.config import Progress
 
 _EVERY_S = 0.5
@@ -58,23 +59,14 @@ def running(
     command: Sequence[str], environ: Mapping[str, str], log: Path, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, which is over when the block is."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            list(command),
-            env=dict(environ),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                with contextlib.suppress(OSError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    process = processes.begun(command, environ, log, cwd)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def ended(process: subprocess.Popen[bytes], say: Callable[[float], None], limit_s: float = math.inf) -> int | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from eventing.local import ingress
+from eventing.http import problem
 from eventing.local.functions import Scaled
 from eventing.local.instance import FunctionUnavailableError
 from eventing.local.resources import Sink
@@ -54,10 +55,10 @@ class GatewayProxy:
                     except aiohttp.ClientConnectorError:
                         self._function.gone(place.instance, "takes no connections")  # it got nothing: another may
             except FunctionUnavailableError as error:
-                return _problem(503, error.title, str(error))
+                return _problem(error.problem())
             except aiohttp.ClientError as error:
                 detail = f"the gateway went away while it answered: {error or type(error).__name__}; its log says why"
-                return _problem(502, "Bad gateway", detail)
+                return _problem({"title": "Bad gateway", "status": 502, "detail": detail})
 
 
 class ServiceProxy:
@@ -71,7 +72,8 @@ class ServiceProxy:
         try:
             return await passed(self._http, request, self._service.uri, self._service.headers)
         except aiohttp.ClientError as error:
-            return _problem(502, "Bad gateway", f"{self._service}: {error or type(error).__name__}")
+            detail = f"{self._service}: {error or type(error).__name__}"
+            return _problem({"title": "Bad gateway", "status": 502, "detail": detail})
 
 
 async def passed(http: aiohttp.ClientSession, request: web.Request, to: str, also: Mapping[str, str]) -> web.StreamResponse:
@@ -112,9 +114,9 @@ async def _relayed(request: web.Request, answer: aiohttp.ClientResponse) -> web.
     return response
 
 
-def _problem(status: int, title: str, detail: str) -> web.Response:
-    told = ingress.problem(status, title, detail)
-    return web.Response(status=status, body=bytes(told.body), content_type=told.media_type or "")
+def _problem(content: dict[str, Any]) -> web.Response:
+    told = problem(content)
+    return web.Response(status=told.status_code, body=bytes(told.body), content_type=told.media_type or "")
 
 
 def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:

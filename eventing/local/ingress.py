@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import uvicorn
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventing.envelope import from_request, to_record
 from eventing.errors import EventingError, NotACloudEventError, PayloadTooLargeError, UnsupportedMediaTypeError
+from eventing.http import body_of, problem
 from eventing.kafka import MAX_RECORD_BYTES, Producer
 from eventing.local.resources import Broker
 
-KEPT_S = 75  # an idle connection; longer than whoever posts keeps it
+_KEPT_S = 75  # an idle connection; longer than whoever posts keeps it
 _GRACE_S = 2
 _ACCEPTED = Response(status_code=202)
 
@@ -42,56 +41,33 @@ class Ingress:
             await self._others(scope, receive, send)
             return
         with contextlib.suppress(ClientDisconnect):
-            answer = await self._taken(topic, scope, receive)
+            answer = await self._taken(topic, Request(scope, receive))
             await answer(scope, receive, send)
 
-    async def _taken(self, topic: str, scope: Scope, receive: Receive) -> Response:
+    async def _taken(self, topic: str, request: Request) -> Response:
         try:
-            event = from_request(Headers(scope=scope), await _body(receive))
+            event = from_request(request.headers, await body_of(request, MAX_RECORD_BYTES))
             headers, key, value = to_record(event)
             await self._producer.produce(topic, value, key, headers)
         except PayloadTooLargeError:
             # Eventing tells no producer's failure from another.
-            return problem(503, "Too large", f"an event holds at most {MAX_RECORD_BYTES} bytes; send `dataref` instead")
+            detail = f"an event holds at most {MAX_RECORD_BYTES} bytes; send `dataref` instead"
+            return problem({"title": "Too large", "status": 503, "detail": detail})
         except (NotACloudEventError, UnsupportedMediaTypeError) as error:
-            return problem(400, error.title, str(error))
+            return problem(error.problem() | {"status": 400})
         except EventingError as error:
-            return problem(error.status, error.title, str(error))
+            return problem(error.problem())
         return _ACCEPTED
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
         if scope["method"] != "POST":
-            answer = problem(405, "Method not allowed", f"POST events here, not {scope['method']}", {"Allow": "POST"})
+            detail = f"POST events here, not {scope['method']}"
+            answer = problem({"title": "Method not allowed", "status": 405, "detail": detail}, {"Allow": "POST"})
         else:
             known = ", ".join(sorted(self._topics)) or "none"
-            answer = problem(404, "No such Broker", f"there is no Broker {path[:200]}; there are {known}")
+            detail = f"there is no Broker {scope['path'][:200]}; there are {known}"
+            answer = problem({"title": "No such Broker", "status": 404, "detail": detail})
         await answer(scope, receive, send)
-
-
-async def _body(receive: Receive) -> bytes:
-    """The request's body.
-
-    Raises:
-        ClientDisconnect: when it does not come to its end.
-        PayloadTooLargeError: as soon as more has come than a record holds.
-    """
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_RECORD_BYTES:
-            raise PayloadTooLargeError(f"a body holds at most {MAX_RECORD_BYTES} bytes")
-    return body
-
-
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """problem+json (RFC 9457)."""
-    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return Response(body, status, headers, media_type="application/problem+json")
 
 
 class _Server(uvicorn.Server):
@@ -110,7 +86,7 @@ async def serving(app: ASGIApp, port: int) -> AsyncIterator[None]:
     """
     config = uvicorn.Config(
         app, http="httptools", ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-        server_header=False, date_header=False, timeout_keep_alive=KEPT_S, timeout_graceful_shutdown=_GRACE_S,
+        server_header=False, date_header=False, timeout_keep_alive=_KEPT_S, timeout_graceful_shutdown=_GRACE_S,
     )  # fmt: skip
     with socket.create_server(("127.0.0.1", port), backlog=config.backlog) as listener:
         server = _Server(config)

@@ -74,12 +74,10 @@ def _birth(process: psutil.Process) -> float:
     return created - psutil.boot_time() if sys.platform == "linux" else created
 
 
-def start(state: Path, name: str, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> Service:
-    """Start a process in its own session; what it prints goes to its log, which starts anew."""
-    log = log_of(state, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
+def begun(command: Sequence[str], environ: Mapping[str, str], log: Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    """A process in a session of its own; what it prints goes to the log, which starts anew."""
     with log.open("wb") as out:
-        started = subprocess.Popen(
+        return subprocess.Popen(
             list(command),
             env=dict(environ),
             cwd=cwd,
@@ -88,7 +86,13 @@ def start(state: Path, name: str, command: Sequence[str], environ: Mapping[str, 
             stderr=out,
             start_new_session=True,
         )
-    return record(state, name, started.pid, command)
+
+
+def start(state: Path, name: str, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> Service:
+    """Start a process in its own session; what it prints goes to its log, which starts anew."""
+    log = log_of(state, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return record(state, name, begun(command, environ, log, cwd).pid, command)
 
 
 def record(state: Path, name: str, pid: int, command: Sequence[str] = ()) -> Service:

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from eventing.http import problem
 from eventing.local.functions import Functions
-from eventing.local.ingress import problem
 from eventing.local.instance import FunctionUnavailableError
 
 
@@ -17,11 +17,11 @@ def routes(functions: Functions) -> list[BaseRoute]:
     async def touched(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in functions:
-            return problem(404, "No such function", f"there is no function {name[:80]!r}")
+            return problem({"title": "No such function", "status": 404, "detail": f"there is no function {name[:80]!r}"})
         try:
             async with functions[name].request():
                 return PlainTextResponse("ok\n")
         except FunctionUnavailableError as error:
-            return problem(503, error.title, str(error))
+            return problem(error.problem())
 
     return [Route("/functions/{name}/health/readiness", touched)]

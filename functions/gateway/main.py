@@ -17,7 +17,8 @@ from eventing import ids, telemetry
 from eventing.apis import OPENAPI, routes
 from eventing.envelope import from_request
 from eventing.errors import StepConflictError, UnsupportedMediaTypeError
-from eventing.function import answer_standing, body_of, failed, prepare_soon, problem, woken
+from eventing.function import answer_standing, failed, prepare_soon, woken
+from eventing.http import body_of, problem
 from eventing.runtime import Runtime
 from eventing.state import notes
 from functions.accounts import Desk
