@@ -22,7 +22,14 @@ from pydantic import BaseModel
 
 from inference import answers, tracing
 from inference.accounts import Accounts
-from inference.errors import InferenceError, ModelAnswerError, ModelUnavailableError, OutOfBudgetError, OutOfTimeError
+from inference.errors import (
+    InferenceError,
+    ModelAnswerError,
+    ModelUnavailableError,
+    OutOfBudgetError,
+    OutOfTimeError,
+    UnknownModelError,
+)
 from inference.transport import NothingBoughtError, Transport
 
 T = TypeVar("T", bound=BaseModel)
@@ -60,6 +67,7 @@ class Client:
     model: str | None = None
     key: str | None = field(default=None, repr=False)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False)
+    listed: str = field(default="", init=False, repr=False)  # where no model is configured: the one found
 
     def __post_init__(self) -> None:
         self.transport = Transport(self.url, self.key)
@@ -92,13 +100,20 @@ class Client:
 
     async def served(self, seconds: float) -> str:
         """The model's name for requests: the configured one, else the first that the server lists."""
-        if not self.model:
+        if self.model:
+            return self.model
+        if not self.listed:
             listed = (await self.transport.get("models", seconds)).get("data")
             try:
-                self.model = str(listed[0]["id"])  # type: ignore[index]
+                self.listed = str(listed[0]["id"])  # type: ignore[index]
             except (TypeError, LookupError) as error:
                 raise ModelAnswerError(f"{self.url}/models lists no model; set TORPOR_MODEL") from error
-        return self.model
+        return self.listed
+
+    def forget(self, name: str) -> None:
+        """The server serves this model no longer; `served` asks again which it does."""
+        if self.listed == name:
+            self.listed = ""
 
 
 def from_environment(environ: Mapping[str, str]) -> Client:
@@ -112,7 +127,7 @@ class StepModel:
 
     def __init__(self, client: Client, key: str, until: float, headers: Mapping[str, str]) -> None:
         self.usage = Usage()
-        self.name = client.model or ""
+        self.name = client.model or client.listed
         self._client, self._key, self._until, self._headers = client, key, until, headers
         self._ordinal = 0
 
@@ -163,7 +178,17 @@ class StepModel:
         return self._ordinal
 
     async def _bought(self, call: str, body: dict[str, Any], model: str) -> answers.Reply:
-        body = {"model": model or await self._waited(call, self._client.served), **body}
+        named = model or await self._waited(call, self._client.served)
+        try:
+            return await self._asked(call, {"model": named, **body})
+        except UnknownModelError:  # a process may outlive a model
+            self._client.forget(named)
+            served = model or await self._waited(call, self._client.served)
+            if served == named:
+                raise
+            return await self._asked(call, {"model": served, **body})
+
+    async def _asked(self, call: str, body: dict[str, Any]) -> answers.Reply:
         with tracing.calling(self._client.url, call, body, self._headers) as traced:
             raw = await self._waited(call, lambda seconds: self._post(call, body, seconds, traced.headers))
             traced.answered(raw, *self._count(raw, body))

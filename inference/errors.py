@@ -5,7 +5,8 @@ InferenceError
     OutOfTimeError         503  retry     the step's time limit or the deadline was reached
     BacklogError           429  retry     the scheduler has as many open requests as it takes
   ModelAnswerError         500  retry     an answer came that is of no use: no JSON, cut short, not the shape asked for
-  ModelRefusedError        422  no retry  the server understood and declined: unknown model, prompt too long, wrong key
+  ModelRefusedError        422  no retry  the server understood and declined: prompt too long, wrong key
+    UnknownModelError      422  no retry  it serves no model of that name
   OutOfBudgetError         422  no retry  the call would spend more tokens than the request has left; it was not bought
   ConfigurationError       422  no retry  the environment names no model, or names it wrongly
 """
@@ -45,6 +46,10 @@ class ModelAnswerError(InferenceError):
 
 class ModelRefusedError(InferenceError):
     retry, status, title = False, 422, "Model refused"
+
+
+class UnknownModelError(ModelRefusedError):
+    pass
 
 
 class OutOfBudgetError(InferenceError):

@@ -22,6 +22,7 @@ from inference.errors import (
     ModelUnavailableError,
     OutOfBudgetError,
     OutOfTimeError,
+    UnknownModelError,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def refusal(where: str, status: int, text: str, after: str | None = None) -> Inf
     if "context" in code or "context" in told.lower() or status == 413:
         return ModelRefusedError(f"{said}; send a shorter prompt, or serve the model with a larger context")
     if status == 404 or "model_not_found" in code:
-        return ModelRefusedError(f"{said}; TORPOR_MODEL must name a model of GET /models, TORPOR_MODEL_URL the API's base")
+        return UnknownModelError(f"{said}; TORPOR_MODEL must name a model of GET /models, TORPOR_MODEL_URL the API's base")
     if status < 400:
         return ModelRefusedError(f"{said}; TORPOR_MODEL_URL must be the base URL itself, redirects are not followed")
     return ModelRefusedError(said)

@@ -65,10 +65,8 @@ class Calls:
         """The generation that answers a call, begun or joined. Whoever asked says `leave` when it goes.
 
         Raises:
-            UnknownModelError: no pool serves the model.
             KeyConflictError: its key belongs to another prompt.
         """
-        self._pool(ask.model)
         until = self._until(ask)
         running = self._running.get(ask.key) if ask.key else None
         if running is not None:
@@ -140,8 +138,9 @@ class Calls:
                 generation.finish(kept, "journal")
                 outcome = "known"
             else:
+                pool = self._pool(ask.model)
                 async with self.ledger.reserved(ask, self._clock(), lambda: generation.until) as hold:
-                    await self._buy(generation, hold)
+                    await self._buy(generation, pool, hold)
                 if ask.key and (call := self._journal.book.calls.get(ask.key)):
                     self._spawn(self._keep(call))
         except CallError as error:
@@ -156,7 +155,8 @@ class Calls:
             generation.fail(CallError("the scheduler failed on this call; its log says more"))
             outcome = "internal_error"
         finally:
-            self._metrics.calls.labels(ask.model, outcome).inc()
+            asked = ask.model if ask.model in self._by_model else "(unknown)"
+            self._metrics.calls.labels(asked, outcome).inc()
             self._forget(generation)
 
     async def _known(self, ask: Ask) -> dict[str, Any] | None:
@@ -175,9 +175,9 @@ class Calls:
         _same(ask, str(kept["digest"]))
         return dict(kept["answer"])
 
-    async def _buy(self, generation: Generation, hold: Hold) -> None:
+    async def _buy(self, generation: Generation, pool: Pool, hold: Hold) -> None:
         """Ask servers until one has given the whole answer."""
-        ask, pool = generation.ask, self._pool(generation.ask.model)
+        ask = generation.ask
         purchase = Purchase(self._means, generation, hold)
         try:
             while not generation.done:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from inference.scheduler.errors import BadCallError
 
 CHAT, TEXT = "chat/completions", "completions"
 _OURS = frozenset({"stream", "stream_options", "user"})  # they change nothing of the answer
+_ROUTED = _OURS | {"model"}  # no part of what a key stands for: what was bought of a model stays, whichever is served now
 BOUNDS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS = 1000
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -70,17 +71,18 @@ def read(path: str, raw: bytes, headers: Mapping[str, str], default_max_tokens: 
         given = json.loads(raw)
         if deep(given):
             raise BadCallError(f"the body is nested deeper than {DEEPEST} levels")
-        digest = hashlib.sha256(f"{path}\n{json.dumps(_meant(given), sort_keys=True, allow_nan=False)}".encode()).hexdigest()
+        keyed = json.dumps(_without(_ROUTED, given), sort_keys=True, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise BadCallError(f"the body is no JSON: {error}") from None
     if not isinstance(given, dict):
         raise BadCallError(f"the body must be a JSON object, got {type(given).__name__}")
+    digest = hashlib.sha256(f"{path}\n{keyed}".encode()).hexdigest()
     prompt, tokens = _chat_prompt(given) if path == CHAT else _text_prompt(given)
     key, request = _named(headers)
     most, answers = _max_tokens(given, default_max_tokens), _count(given, "n", MOST_ANSWERS) or 1
     if key and answers != 1:
         raise BadCallError("a call with a key (Torpor-Call) has one answer: leave `n` out, or send n=1")
-    options, body, budget = given.get("stream_options"), _meant(given), _number(headers, "Torpor-Budget")
+    options, body, budget = given.get("stream_options"), _without(_OURS, given), _number(headers, "Torpor-Budget")
     if request and all(body.get(name) is None for name in BOUNDS):
         body["max_tokens"] = most  # what a budget is reserved for must be a bound
     return Ask(
@@ -113,9 +115,8 @@ def deep(value: Any) -> bool:
     return True
 
 
-def _meant(given: Any) -> Any:
-    """What of a call's body its answer depends on."""
-    return {name: value for name, value in given.items() if name not in _OURS} if isinstance(given, dict) else given
+def _without(names: Set[str], given: Any) -> Any:
+    return {name: value for name, value in given.items() if name not in names} if isinstance(given, dict) else given
 
 
 def _named(headers: Mapping[str, str]) -> tuple[str | None, str | None]:

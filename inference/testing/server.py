@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _completion(self, chosen: Scripted, text: str, asked: int) -> Scripted:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": chosen.finish_reason}
-        sent: dict[str, Any] = {"id": "chatcmpl-fake", "object": "chat.completion", "model": NAME, "choices": [choice]}
+        sent = {"id": "chatcmpl-fake", "object": "chat.completion", "model": self.fake.name, "choices": [choice]}
         return replace(chosen, body=json.dumps({**sent, **_usage(chosen, asked, tokens_of(text))}))
 
     def _stream(self, chosen: Scripted, call: Call, asked: int) -> None:
@@ -273,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _event(self, choice: Mapping[str, Any] | None, more: Mapping[str, Any] | None = None) -> None:
         choices = [{"index": 0, "finish_reason": None, **choice}] if choice else []
-        kind = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "model": NAME}
+        kind = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "model": self.fake.name}
         self.wfile.write(b"data: " + json.dumps({**kind, "choices": choices, **(more or {})}).encode() + b"\n\n")
         self.wfile.flush()
 

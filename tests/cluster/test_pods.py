@@ -65,7 +65,7 @@ def asked(platform: Running, number: int) -> list[str]:
 def kept(platform: Running, model: FakeServer, requests: list[str], limit_s: float = 300) -> None:
     """Every request ends in a report and one mail, and no generation was bought twice."""
     for request_id in requests:
-        assert platform.ended(request_id, limit_s)["status"] == "complete"
+        platform.completed(request_id, limit_s)
     until(lambda: 0 not in mails(platform, *requests), "every mail", 120)
     assert set(mails(platform, *requests)) == {1}
     assert set(model.generations().values()) == {1}
@@ -192,7 +192,7 @@ def test_a_request_that_a_real_model_works_on_ends_in_a_report_and_a_mail(
         terraform.apply(pools=str(pools), models={"writer": model_server.ALIAS})
         pods.deployed()
         request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1, email="me@example.org")
-        assert platform.ended(request_id, 600)["status"] == "complete"
+        platform.completed(request_id, 600)
         until(lambda: mails(platform, request_id) == [1], "the mail", 120)
         assert b"ML-KEM" in HTTP.request("GET", f"{platform.gateway}/report/{request_id}").data
         said = HTTP.request("GET", f"http://127.0.0.1:{real_model}/metrics").data.decode()

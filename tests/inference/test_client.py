@@ -153,6 +153,20 @@ async def test_an_unknown_model_is_refused_by_name(server: FakeServer) -> None:
         await step_of(Client(server.url, model="gpt-9")).text("hello")
 
 
+async def test_a_process_that_outlives_a_model_asks_for_the_one_that_is_served_now(server: FakeServer) -> None:
+    client = Client(server.url)
+    await step_of(client).text("hello")
+    server.name = "its-successor"
+    llm = step_of(client)
+    await asyncio.gather(*(llm.text(f"hello {n}") for n in range(4)))
+    assert llm.name == "its-successor"
+    assert await step_of(client).served() == "its-successor"
+    assert server.generations() == {f"{STEP}#{n}.0": 1 + (n == 1) for n in range(1, 5)}  # the first in both steps
+    server.name = "gone"
+    with pytest.raises(ModelRefusedError, match="`its-successor` does not exist"):
+        await llm.text("named", model="its-successor")
+
+
 async def test_a_server_that_hangs_is_left_in_time(server: FakeServer) -> None:
     server.script.append(Scripted(delay_s=20))
     llm = step_of(Client(server.url), limit_s=0.8)

@@ -90,6 +90,12 @@ class Running:
 
         return until(state, f"request {request_id} has ended", limit_s)
 
+    def completed(self, request_id: str, limit_s: float = 90.0) -> dict[str, Any]:
+        """The request's state once it has ended, as it should."""
+        state = self.ended(request_id, limit_s)
+        assert state["status"] == "complete", f"request {request_id}: {state['reason']}"
+        return state
+
     def processes(self) -> list[str]:
         return [service.name for service in processes.leftovers(self.state)]
 

@@ -121,7 +121,7 @@ def test_the_platform_that_runs_is_struck_started_again_as_it_was_and_left_runni
             now = preflight.running(running.config)
             assert was and now and now.pid != was.pid and now.process
             assert str(SOURCES) in now.process.cmdline()
-            assert running.ended(running.ask("Is it alive?"))["status"] == "complete"
+            running.completed(running.ask("Is it alive?"))
         finally:
             running.down()
 

@@ -25,7 +25,7 @@ class Observed:
     def __init__(self, running: Running, model: FakeServer, receiver: Receiver) -> None:
         self.running, self.model, self.receiver = running, model, receiver
         self.request_id = running.ask(TOPIC, depth=2, email="me@example.org")
-        assert running.ended(self.request_id)["status"] == "complete"
+        running.completed(self.request_id)
         until(lambda: letters(running.config.mailbox), "the mail", 30)
         until(lambda: not self.instances(), "all asleep", 60)
 

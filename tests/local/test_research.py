@@ -86,7 +86,7 @@ def test_the_full_workflow_from_plain_json_on_the_inbox(platform):
 
 def test_one_trace_from_the_http_request_to_the_last_event(platform):
     request_id = platform.ask("hybrid key exchange in TLS", 2)
-    assert platform.ended(request_id)["status"] == "complete"
+    platform.completed(request_id)
     trail = json.loads(platform.torpor("trail", "--json", request_id).stdout)
     assert len(trail) >= 8
     assert len({event["traceparent"].split("-")[1] for event in trail}) == 1
@@ -146,14 +146,14 @@ def test_garbage_from_the_model_still_ends_in_a_report(platform, model):
     model.otherwise = Scripted(text="<<<garbage>>>")
     try:
         request_id = platform.ask("SLH-DSA signature sizes", 1)
-        assert platform.ended(request_id)["status"] == "complete"
+        platform.completed(request_id)
     finally:
         model.otherwise = Scripted()
 
 
 def test_a_report_is_audited_by_its_request_and_names_what_was_altered(platform):
     request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1)
-    assert platform.ended(request_id)["status"] == "complete"
+    platform.completed(request_id)
     sound = platform.torpor("audit", request_id)
     assert sound.returncode == 0, sound.stdout + sound.stderr
     assert request_id in sound.stdout and "nothing was altered" in sound.stdout
@@ -198,7 +198,7 @@ def test_what_has_no_report_is_not_audited_and_says_what_to_do(platform, model):
     assert (done.returncode, done.stdout) == (1, "")
     assert "failed and has no report" in done.stderr and "depth: Input should be" in done.stderr
     assert f"`torpor redrive {failed}`" in done.stderr
-    assert platform.ended(running)["status"] == "complete"
+    platform.completed(running)
     assert platform.torpor("audit", running).returncode == 0
 
 

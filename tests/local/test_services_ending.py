@@ -31,7 +31,8 @@ def test_requests_outlive_kill_9_of_kafka_with_one_mail_each(platform: Running) 
     first = processes.find(platform.state, "kafka")
     assert first is not None and first.process is not None
     first.process.kill()
-    assert {platform.ended(request, 120)["status"] for request in requests} == {"complete"}
+    for request in requests:
+        platform.completed(request, 120)
     second = processes.find(platform.state, "kafka")
     assert second is not None and second.pid != first.pid
 

@@ -43,6 +43,20 @@ async def test_the_same_key_with_another_prompt_is_refused(server: FakeServer, o
     assert len(server.calls) == 1
 
 
+async def test_what_was_bought_of_a_model_is_answered_when_another_is_served(server: FakeServer, tmp_path: Path) -> None:
+    async with scheduler(pools_of(server_of(server)), tmp_path) as before:
+        said = await before.text(body(), Torpor_Call=KEY)
+    server.name = "its-successor"
+    pools = pools_of(server_of(server, model="its-successor"), pool={"models": ["its-successor"]})
+    async with scheduler(pools, tmp_path) as after:
+        assert await after.text(body(), Torpor_Call=KEY) == said
+        assert await after.text({**body(), "model": "its-successor"}, Torpor_Call=KEY) == said
+        status, answer = await after.ask(body("another"))
+        assert (status, answer["error"]["code"]) == (404, "model_not_found")
+        assert 'model="(unknown)"' in await after.get("metrics")
+    assert len(server.calls) == 1
+
+
 async def test_answers_outlive_the_scheduler_and_its_journal(server: FakeServer, tmp_path: Path) -> None:
     pools = pools_of(server_of(server))
     async with scheduler(pools, tmp_path) as first:
