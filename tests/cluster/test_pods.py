@@ -188,6 +188,7 @@ def test_a_request_that_a_real_model_works_on_ends_in_a_report_and_a_mail(
     server = {"name": "real", "url": url, "kind": "llama.cpp", "slots": model_server.SLOTS}
     pools = tmp_path / "real.yaml"
     pools.write_text(json.dumps({"pools": [{"name": "real", "models": [model_server.ALIAS], "servers": [server]}]}))
+    platform.completed(platform.ask("What is awake when the model is replaced?"), 120)
     try:
         terraform.apply(pools=str(pools), models={"writer": model_server.ALIAS})
         pods.deployed()
