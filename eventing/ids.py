@@ -11,6 +11,7 @@ from eventing.agent import StepKey
 from eventing.envelope import Event, parsed
 
 _ROOT = uuid5(NAMESPACE_URL, "urn:torpor")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def answer_id(key: StepKey, number: int) -> str:
@@ -32,5 +33,5 @@ def digest(event: Event) -> str:
     """Digest of what an event says (its type and data, not its id, time or layout), in hexadecimal: a step's input."""
     data = event.data or b""
     with contextlib.suppress(ValueError):
-        data = json.dumps(parsed(data), sort_keys=True, separators=(",", ":")).encode()
+        data = _CANONICAL.encode(parsed(data)).encode()
     return hashlib.sha256(event.type.encode() + b"\n" + data).hexdigest()

@@ -37,7 +37,7 @@ from uuid import UUID
 
 from eventing.agent import StepKey
 from eventing.editions import edition_of, suffix, within
-from eventing.envelope import Event, from_content, settled, to_content, to_json
+from eventing.envelope import Event, from_content, to_json, written
 from eventing.errors import StepConflictError, StoreError
 
 
@@ -75,9 +75,9 @@ class Steps:
         # A marker lies only where a result lies: a step that was never done costs one look, not two.
         stored = await self.objects.get(result)
         if stored is None:
-            answers = [settled(answer) for answer in await run()]
-            if await self.objects.create(result, _result(digest, answers), "application/json"):
-                await self._publish(key, answers, cause)
+            answers = [written(answer) for answer in await run()]
+            if await self.objects.create(result, _result(digest, [text for text, _ in answers]), "application/json"):
+                await self._publish(key, [answer for _, answer in answers], cause)
                 return "done"
             stored = await self._there(result)
         record = _parsed(stored, result)
@@ -100,7 +100,7 @@ class Steps:
         """
         folder = parts_of(key)
         own = f"{folder}/{key.part:03d}.json"
-        if not await self.objects.create(own, json.dumps({"digest": digest, "event": to_content(event)}).encode()):
+        if not await self.objects.create(own, b'{"digest": "%s", "event": %s}' % (digest.encode(), to_json(event))):
             _same_input(key, digest, _parsed(await self._there(own), own))
         parts = await self.objects.keys(folder)
         if len(parts) < of:
@@ -123,8 +123,9 @@ class Steps:
     async def end(self, request_id: UUID, event: Event) -> Event:
         """The end of the request's edition as it is stored: this event, or the one that claimed it before."""
         outcome = _outcome(request_id, edition_of(event))
-        if await self.objects.create(outcome, to_json(event), "application/json"):
-            return settled(event)
+        text, as_read_again = written(event)
+        if await self.objects.create(outcome, text, "application/json"):
+            return as_read_again
         return from_content(_parsed(await self._there(outcome), "outcome"))
 
     async def send(self, request_id: UUID, event: Event) -> None:
@@ -140,8 +141,8 @@ class Steps:
         return stored
 
 
-def _result(digest: str, answers: Sequence[Event]) -> bytes:
-    return b'{"digest": "%s", "answers": [%s]}' % (digest.encode(), b", ".join(map(to_json, answers)))
+def _result(digest: str, answers: Sequence[bytes]) -> bytes:
+    return b'{"digest": "%s", "answers": [%s]}' % (digest.encode(), b", ".join(answers))
 
 
 def parts_of(key: StepKey) -> str:

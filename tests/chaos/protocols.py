@@ -49,7 +49,7 @@ def explored(scenario: Scenario) -> Explored:
 @contextmanager
 def _remembered() -> Iterator[None]:
     """The pure codecs of the protocol, each called once for each value: schedules differ in their order alone."""
-    codecs = {name: _once(getattr(step, name)) for name in ("to_json", "settled", "from_content")}
+    codecs = {name: _once(getattr(step, name)) for name in ("to_json", "written", "from_content")}
     with mock.patch.multiple(step, **codecs):
         yield
 

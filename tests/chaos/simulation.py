@@ -20,7 +20,7 @@ from uuid import UUID
 
 from eventing.adapter import Adapter
 from eventing.agent import StepKey
-from eventing.envelope import Event, settled, to_json
+from eventing.envelope import Event, written
 from eventing.mail import ClaimedMailer
 from eventing.step import Steps
 from eventing.testing import NOON
@@ -184,7 +184,8 @@ class Simulation:
 
     def publish(self, process: Process, event: Event) -> None:
         """The broker takes an event, for good."""
-        event, content = settled(event), same(json.loads(to_json(event)))
+        text, event = written(event)
+        content = same(json.loads(text))
         if event.type != "workflow_state":
             self._is_stored(event, content)
             late = process.name.startswith("tracker") or process.began <= self.finished.get(event.id, process.began)

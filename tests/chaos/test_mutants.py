@@ -9,7 +9,7 @@ import pytest
 
 from eventing import ids
 from eventing.agent import StepKey
-from eventing.envelope import Event, settled
+from eventing.envelope import Event, to_json, written
 from eventing.mail import ClaimedMailer
 from eventing.step import Run, Steps, _parsed, _result
 from functions.tracker.tracking import Tracker
@@ -28,14 +28,14 @@ class PublishesBeforeItStores(Steps):
     async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         answers = list(await run())
         await self._publish(key, answers, cause)
-        await self.objects.create(f"{key.path()}.result.json", _result(digest, answers))
+        await self.objects.create(f"{key.path()}.result.json", _result(digest, list(map(to_json, answers))))
         return "done"
 
 
 class PublishesWhatItComputed(Steps):
     async def perform(self, key: StepKey, digest: str, run: Run, cause: Event | None = None) -> str:
         answers = list(await run())
-        await self.objects.create(f"{key.path()}.result.json", _result(digest, answers))
+        await self.objects.create(f"{key.path()}.result.json", _result(digest, list(map(to_json, answers))))
         await self._publish(key, answers, cause)
         return "done"
 
@@ -93,7 +93,7 @@ class StoresIncomplete(Steps):
 
 class EndsTwice(Steps):
     async def end(self, request_id: UUID, event: Event) -> Event:
-        return settled(event)
+        return written(event)[1]
 
 
 class EndsInItsOwnWords(Tracker):
