@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -102,8 +103,8 @@ def failed(name: str, error: Exception, event: Event | None) -> Response:
 
 async def _traced(name: str, event: Event, wake_s: float | None, take: Take) -> str:
     """Take an event within a span; `wake_s` is how long it waited for this process to wake."""
-    attributes = _attributes(name, event)
-    with telemetry.span(f"process {event.type}", event.attributes, faas__coldstart=wake_s is not None, **attributes) as span:
+    about = partial(_attributes, name, event, wake_s is not None)
+    with telemetry.span(f"process {event.type}", event.attributes, about=about) as span:
         if wake_s is not None:
             span.event("woken", torpor__wake_seconds=wake_s)
         status = await take(event, wake_s is not None)
@@ -124,24 +125,25 @@ def woken(name: str, request: Request) -> float | None:
     return waited
 
 
-def _attributes(name: str, event: Event) -> dict[str, Any]:
-    """Span attributes by OpenTelemetry's conventions for messaging, FaaS and CloudEvents; `__` stands for a dot."""
+def _attributes(name: str, event: Event, coldstart: bool) -> dict[str, Any]:
+    """Span attributes by OpenTelemetry's conventions for messaging, FaaS and CloudEvents."""
     return {
-        "messaging__system": "kafka",
-        "messaging__operation__type": "process",
-        "messaging__operation__name": "process",
-        "messaging__destination__name": event.type,
-        "messaging__message__id": event.id,
-        "messaging__message__conversation_id": event.get("requestid"),
-        "messaging__message__body__size": len(event.data or b""),
-        "faas__name": name,
-        "faas__trigger": "pubsub",
-        "cloudevents__event_id": event.id,
-        "cloudevents__event_type": event.type,
-        "cloudevents__event_source": event.source,
-        "cloudevents__event_spec_version": event.get("specversion"),
-        "cloudevents__event_subject": event.get("subject"),
-        "torpor__request_id": event.get("requestid"),
-        "torpor__part": event.get("part"),
-        "torpor__revision": event.get("revision"),
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": event.type,
+        "messaging.message.id": event.id,
+        "messaging.message.conversation_id": event.get("requestid"),
+        "messaging.message.body.size": len(event.data or b""),
+        "faas.name": name,
+        "faas.trigger": "pubsub",
+        "faas.coldstart": coldstart,
+        "cloudevents.event_id": event.id,
+        "cloudevents.event_type": event.type,
+        "cloudevents.event_source": event.source,
+        "cloudevents.event_spec_version": event.get("specversion"),
+        "cloudevents.event_subject": event.get("subject"),
+        "torpor.request_id": event.get("requestid"),
+        "torpor.part": event.get("part"),
+        "torpor.revision": event.get("revision"),
     }

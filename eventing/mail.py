@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
 
 from eventing import telemetry
@@ -200,14 +200,11 @@ class ClaimedMailer:
             if self.clock() > until:
                 raise MailError(f"the mail of request {self.key.request_id} was claimed too long ago to be sent now")
 
-        with telemetry.span(
-            "send mail",
-            kind="client",
-            server__address=self.server.host,
-            server__port=self.server.port,
-            network__protocol__name="smtp",
-            messaging__message__id=message["Message-ID"],
-        ):
+        def about() -> dict[str, Any]:
+            address = {"server.address": self.server.host, "server.port": self.server.port}
+            return {**address, "network.protocol.name": "smtp", "messaging.message.id": message["Message-ID"]}
+
+        with telemetry.span("send mail", kind="client", about=about):
             if (traceparent := telemetry.context().get("traceparent")) and "Traceparent" not in message:
                 message["Traceparent"] = traceparent
             await asyncio.to_thread(self.server.deliver, message, check)

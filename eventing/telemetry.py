@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -28,6 +28,7 @@ COST = Counter("agent_cost_total", "What they cost, as the scheduler says", ["ag
 WAKES = Counter("agent_wakes_total", "Events that a process woke for", ["agent"])
 WOKEN = Counter("agent_wake_seconds_total", "How long events waited for an agent to wake", ["agent"])
 
+About = Callable[[], Mapping[str, Any]]
 Kind = Literal["consumer", "producer", "server", "client", "internal"]
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -46,14 +47,21 @@ class Span(Protocol):
 
 
 class _Unseen:
-    """A span that nobody looks at."""
+    """A span that nobody looks at; what is known of its trace is passed on."""
+
+    def __init__(self, carrier: Mapping[str, str] | None) -> None:
+        self._carrier = carrier
+
+    def __enter__(self) -> _Unseen:
+        self._token = _passed_on.set(_parent(self._carrier) or _passed_on.get() or _begun())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _passed_on.reset(self._token)
 
     def set(self, **attributes: Any) -> None: ...
 
     def event(self, name: str, **attributes: Any) -> None: ...
-
-
-_UNSEEN = _Unseen()
 
 
 def start(service: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -71,21 +79,15 @@ def start(service: str, environ: Mapping[str, str] = os.environ) -> None:
         _tracing = tracing
 
 
-@contextmanager
-def span(name: str, carrier: Mapping[str, str] | None = None, kind: Kind = "consumer", **attributes: Any) -> Iterator[Span]:
+def span(
+    name: str, carrier: Mapping[str, str] | None = None, kind: Kind = "consumer", about: About = dict
+) -> AbstractContextManager[Span]:
     """A span; its parent is the `traceparent` of the carrier where it has one, else the span around it.
 
-    `__` in an attribute's name stands for a dot. Attributes that are None or empty are left out.
+    Args:
+        about: gives its attributes, and is called only where spans are exported; what is None or empty is left out.
     """
-    if _tracing is not None:
-        with _tracing.span(name, carrier, kind, attributes) as current:
-            yield current
-        return
-    token = _passed_on.set(_parent(carrier) or _passed_on.get() or _begun())
-    try:
-        yield _UNSEEN
-    finally:
-        _passed_on.reset(token)
+    return _Unseen(carrier) if _tracing is None else _tracing.span(name, carrier, kind, about())
 
 
 def context() -> dict[str, str]:

@@ -26,10 +26,10 @@ class _Seen:
         self._span = span
 
     def set(self, **attributes: Any) -> None:
-        self._span.set_attributes(_dotted(attributes))
+        self._span.set_attributes(_told(_dotted(attributes)))
 
     def event(self, name: str, **attributes: Any) -> None:
-        self._span.add_event(name, _dotted(attributes))
+        self._span.add_event(name, _told(_dotted(attributes)))
 
 
 def start(service: str) -> None:
@@ -61,7 +61,7 @@ def span(name: str, carrier: Mapping[str, str] | None, kind: str, attributes: Ma
         name,
         context=parent,
         kind=SpanKind[kind.upper()],
-        attributes=_dotted(attributes),
+        attributes=_told(attributes),
         record_exception=False,
         set_status_on_exception=False,
     ) as current:
@@ -81,4 +81,8 @@ def context() -> dict[str, str]:
 
 
 def _dotted(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("__", "."): value for name, value in attributes.items() if value not in (None, "")}
+    return {name.replace("__", "."): value for name, value in attributes.items()}
+
+
+def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value not in (None, "")}

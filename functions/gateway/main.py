@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -72,7 +72,8 @@ def _path(path: str) -> str:
 
 async def _answered(name: str, request: Request, request_id: str) -> Response:
     try:
-        with telemetry.span(f"{request.method} {name}", request.headers, kind="server", **_attributes(request)) as span:
+        about = partial(_attributes, request, woken("gateway", request) is not None)
+        with telemetry.span(f"{request.method} {name}", request.headers, "server", about) as span:
             answer = await _HANDLERS[name](request, request_id)
             span.set(http__response__status_code=answer.status_code)
     except Exception as error:
@@ -81,14 +82,14 @@ async def _answered(name: str, request: Request, request_id: str) -> Response:
     return answer
 
 
-def _attributes(request: Request) -> dict[str, Any]:
-    """Span attributes by OpenTelemetry's conventions for HTTP and FaaS; `__` stands for a dot."""
+def _attributes(request: Request, coldstart: bool) -> dict[str, Any]:
+    """Span attributes by OpenTelemetry's conventions for HTTP and FaaS."""
     return {
-        "http__request__method": request.method,
-        "url__path": request.url.path,
-        "faas__name": "gateway",
-        "faas__trigger": "http",
-        "faas__coldstart": woken("gateway", request) is not None,
+        "http.request.method": request.method,
+        "url.path": request.url.path,
+        "faas.name": "gateway",
+        "faas.trigger": "http",
+        "faas.coldstart": coldstart,
     }
 
 
