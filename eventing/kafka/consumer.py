@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,28 +66,31 @@ class Consumer:
             KafkaUnavailableError: when this member can go on no more (another one took its name).
         """
         found: list[Record] = []
-        await self.each(found.append, limit, wait_s)
+        await self._read(found.append, limit, wait_s, go_on=False)
         return found
 
     async def each(self, take: Callable[[Record], None], limit: int, wait_s: float = 0.1) -> None:
-        """Hand up to `limit` records to `take`, each at once while the next is looked for; none when `wait_s` is over.
+        """Hand the records that come within `wait_s` to `take`, each at once, but no more than `limit`.
 
         Raises:
             KafkaUnavailableError: when this member can go on no more (another one took its name).
         """
+        await self._read(take, limit, wait_s, go_on=True)
+
+    async def _read(self, take: Callable[[Record], None], limit: int, wait_s: float, *, go_on: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
 
         def hand_over(record: Record) -> None:
             loop.call_soon_threadsafe(take, record)
 
-        await loop.run_in_executor(self._pool, self._each, hand_over, limit, wait_s)
+        await loop.run_in_executor(self._pool, self._poll, hand_over, limit, wait_s, go_on)
 
     def done(self, place: Place, offset: int) -> None:
-        """Say that everything below `offset` is done; it is committed soon after the next `batch`."""
+        """Say that everything below `offset` is done; it is committed soon after the next reading."""
         self._done[place] = offset
 
     def pause(self, place: Place) -> None:
-        """Read no more of a partition, from the next `batch` on."""
+        """Read no more of a partition, from the next reading on."""
         self._flow[place] = False
 
     def resume(self, place: Place) -> None:
@@ -101,11 +105,11 @@ class Consumer:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=False)
 
-    def _each(self, hand_over: Callable[[Record], None], limit: int, wait_s: float) -> None:
+    def _poll(self, hand_over: Callable[[Record], None], limit: int, wait_s: float, go_on: bool) -> None:
         self._apply()
-        found = 0
+        found, end = 0, time.monotonic() + wait_s
         while found < limit:
-            message = self._consumer.poll(0 if found else wait_s)
+            message = self._consumer.poll(max(0.0, end - time.monotonic()) if go_on or not found else 0)
             if message is None:
                 break
             error = message.error()

@@ -73,8 +73,6 @@ class Reader:
             except KafkaUnavailableError as error:
                 if not await self._renewed(error):
                     raise
-                continue
-            await asyncio.sleep(0)  # the deliveries first: the thread that polls would take the interpreter from them
 
     async def _renewed(self, why: KafkaUnavailableError) -> bool:
         """Whether a new consumer stands in the place of one that its group takes no more, as after Kafka's sudden death."""

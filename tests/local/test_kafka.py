@@ -41,6 +41,26 @@ async def test_what_is_produced_is_read_back_and_what_is_not_read_is_counted(kaf
     await producer.close()
 
 
+async def test_records_are_handed_over_as_they_come_until_the_time_or_the_room_is_over(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("coming")])
+    producer = kafka.Producer(kafka_bootstrap)
+    consumer = kafka.Consumer(kafka_bootstrap, "coming-group", ["coming"])
+    while await consumer.unread() is None:  # it has its partition then
+        await consumer.batch(1, 0.1)
+    taken: list[bytes | None] = []
+    reading = asyncio.create_task(consumer.each(lambda record: taken.append(record.value), 3, 60.0))
+    for number in range(3):
+        assert not reading.done()
+        await producer.produce("coming", f"{number}".encode())
+        async with asyncio.timeout(10):
+            while len(taken) <= number:
+                await asyncio.sleep(0.01)
+    await asyncio.wait_for(reading, 10)  # the room, not the time
+    await asyncio.wait_for(consumer.each(lambda record: taken.append(record.value), 3, 0.1), 10)
+    assert taken == [b"0", b"1", b"2"]
+    await asyncio.gather(consumer.close(), producer.close())
+
+
 async def _known(consumer: kafka.Consumer) -> int:
     while (unread := await consumer.unread()) is None:
         await asyncio.sleep(0.05)
