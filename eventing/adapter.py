@@ -92,7 +92,7 @@ class Adapter:
             takes = ", ".join(contract.event for contract in self.agent.takes)
             raise ContractError(f"agent {self.agent.name} takes {takes}; it was sent {event.type}")
         data = validated(event, contract_for(event.type))
-        part, revision = getattr(data, "part", None), getattr(data, "revision", 0)
+        part, revision = vars(data).get("part"), vars(data).get("revision", 0)
         # Whoever is told of an end is told of each edition's.
         edition = edition_of(event) if event.type in self.runtime.workflow.ends else rerun_of(event)
         key = StepKey(data.request_id, step.name, part, revision, edition)

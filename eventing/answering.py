@@ -32,6 +32,6 @@ def cost_of(usage: Usage, duration_ms: int, coldstart: bool) -> dict[str, str]:
 def _event(answer: Contract, event_id: str, common: Mapping[str, str]) -> Event:
     own = {"id": event_id, "type": answer.event, "dataschema": answer.dataschema()}
     for name in ("part", "revision"):
-        if (value := getattr(answer, name, None)) is not None:
+        if (value := vars(answer).get(name)) is not None:
             own[name] = str(value)
     return Event({**common, **own}, answer.model_dump_json().encode())

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -30,11 +29,11 @@ class Folder(Store):
 
     async def mark(self, key: str, of: str) -> None:
         """The marker is another name of the object: making a file would take ten times as long."""
-        with _telling(key, "written"), contextlib.suppress(FileExistsError):
+        with _Telling(key, "written"), contextlib.suppress(FileExistsError):
             os.link(self._path(of), self._path(key))
 
     async def get(self, key: str) -> bytes | None:
-        with _telling(key, "read"):
+        with _Telling(key, "read"):
             try:
                 with FileIO(self._path(key)) as file:
                     near = os.fstat(file.fileno()).st_size <= NEAR_BYTES
@@ -43,17 +42,17 @@ class Folder(Store):
                 return None
 
     async def keys(self, prefix: str) -> list[str]:
-        with _telling(prefix, "listed"):
+        with _Telling(prefix, "listed"):
             return await asyncio.to_thread(self._keys, self._path(prefix) if prefix else self._root)
 
     async def delete(self, key: str) -> None:
-        with _telling(key, "removed"), contextlib.suppress(*_NO_OBJECT):
+        with _Telling(key, "removed"), contextlib.suppress(*_NO_OBJECT):
             os.unlink(self._path(key))
 
     def _create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
         staged = f"{path}#{int.from_bytes(os.urandom(8))}"
-        with _telling(key, "written"):
+        with _Telling(key, "written"):
             try:
                 with _new(staged) as file:
                     _write(file, data)
@@ -98,14 +97,19 @@ def _new(path: str) -> FileIO:
         return FileIO(path, "x")
 
 
-@contextlib.contextmanager
-def _telling(key: str, done: str) -> Iterator[None]:
-    """The system's errors in this room's words."""
-    try:
-        yield
-    except ValueError as error:  # half a surrogate pair names no file
-        raise BadKeyError(f"{key!r} can be no key: {error}") from error
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise BadKeyError(f"{key[:80]!r}... can be no key: {error.strerror}") from error
-        raise StoreError(f"{key} could not be {done}: {error.strerror}") from error
+class _Telling:
+    """Says the system's errors in this room's words."""
+
+    def __init__(self, key: str, done: str) -> None:
+        self._key, self._done = key, done
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ValueError):  # half a surrogate pair names no file
+            raise BadKeyError(f"{self._key!r} can be no key: {error}") from error
+        if isinstance(error, OSError):
+            if error.errno == errno.ENAMETOOLONG:
+                raise BadKeyError(f"{self._key[:80]!r}... can be no key: {error.strerror}") from error
+            raise StoreError(f"{self._key} could not be {self._done}: {error.strerror}") from error

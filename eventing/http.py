@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from eventing.errors import PayloadTooLargeError
@@ -21,13 +21,15 @@ async def body_of(request: Request, limit: int = LIMIT_BYTES) -> bytes:
         PayloadTooLargeError: as soon as more than `limit` bytes have come, or are announced.
     """
     announced = request.headers.get("content-length", "")
-    body = bytearray()
     if not (announced.isdigit() and int(announced) > limit):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
+        body, more = bytearray(), True
+        while more and len(body) <= limit:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if len(body) <= limit:
             return bytes(body)
     raise PayloadTooLargeError(
         f"the body is larger than {limit} bytes; send large data to the bucket and its key as `dataref`"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ALL: list[Counter | Histogram] = []
@@ -48,17 +50,15 @@ class Histogram:
 
     def observe(self, value: float, *labels: str) -> None:
         counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
-        for index, bound in enumerate(self._bounds):
-            counts[index] += value <= bound
-        counts[-1] += 1
+        counts[bisect_left(self._bounds, value)] += 1
         self._sums[labels] = self._sums.get(labels, 0.0) + value
 
     def samples(self) -> Iterator[str]:
         for labels, counts in self._counts.items():
-            for bound, count in zip((*map(_number, self._bounds), "+Inf"), counts, strict=True):
+            for bound, count in zip((*map(_number, self._bounds), "+Inf"), accumulate(counts), strict=True):
                 yield _sample(f"{self.name}_bucket", self._labels, (*labels, bound), count)
             yield _sample(f"{self.name}_sum", self._labels[:-1], labels, self._sums[labels])
-            yield _sample(f"{self.name}_count", self._labels[:-1], labels, counts[-1])
+            yield _sample(f"{self.name}_count", self._labels[:-1], labels, sum(counts))
 
 
 def exposition() -> str:

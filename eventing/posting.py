@@ -23,6 +23,10 @@ class ExchangeError(Exception):
     """There was no answer."""
 
 
+class LateError(ExchangeError):
+    """There was none in time."""
+
+
 class UnreachedError(ExchangeError):
     """There was not even a connection: nothing was sent."""
 
@@ -131,7 +135,7 @@ class Poster:
         """What is answered to one POST.
 
         Raises:
-            ExchangeError: when there is no answer in time.
+            LateError, UnreachedError, ExchangeError: when there is no answer.
         """
         if _FORBIDDEN.search("".join(headers.values())):
             headers = {name: _FORBIDDEN.sub("", value) for name, value in headers.items()}
@@ -143,7 +147,7 @@ class Poster:
         """What is answered to one GET, over a connection of its own.
 
         Raises:
-            ExchangeError: when there is no answer in time.
+            LateError, UnreachedError, ExchangeError: when there is no answer.
         """
         return await self._answered(f"GET {self._path}/{path}{self._head}Connection: close\r\n\r\n".encode(), limit_s)
 
@@ -158,7 +162,7 @@ class Poster:
                             raise  # else it was closed while it idled
                 return await self._over(await self._connected(), request)
         except TimeoutError:
-            raise ExchangeError(f"gave no answer within {limit_s:g} s") from None
+            raise LateError(f"gave no answer within {limit_s:g} s") from None
         except OSError as error:
             raise UnreachedError(f"cannot be reached: {error.strerror or error}") from error
 

@@ -86,7 +86,8 @@ async def serving(app: ASGIApp, port: int) -> AsyncIterator[None]:
     """
     config = uvicorn.Config(
         app, http="httptools", ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-        server_header=False, date_header=False, timeout_keep_alive=_KEPT_S, timeout_graceful_shutdown=_GRACE_S,
+        server_header=False, date_header=False, proxy_headers=False,
+        timeout_keep_alive=_KEPT_S, timeout_graceful_shutdown=_GRACE_S,
     )  # fmt: skip
     with socket.create_server(("127.0.0.1", port), backlog=config.backlog) as listener:
         server = _Server(config)

@@ -16,7 +16,7 @@ from eventing.local import stuck
 from eventing.local.functions import Functions
 from eventing.local.instance import FunctionUnavailableError, Instance
 from eventing.local.resources import Broker, Function, Sink
-from eventing.posting import ExchangeError, UnreachedError
+from eventing.posting import ExchangeError, LateError, UnreachedError
 
 _log = logging.getLogger(__name__)
 
@@ -83,18 +83,19 @@ class Sinks:
         scaled = self._functions[function.name]
         while True:
             try:
-                async with scaled.request() as place, asyncio.timeout(function.time_limit_s):
+                async with scaled.request() as place:
+                    told, poster = headers | place.headers, place.instance.poster
                     try:
-                        reply = await place.instance.poster.post(path.lstrip("/"), headers | place.headers, body, None)
+                        reply = await poster.post(path.lstrip("/"), told, body, function.time_limit_s)
                         return Answer(reply.status, reply.headers, reply.body)
                     except UnreachedError:
                         scaled.gone(place.instance, "takes no connections")  # it got nothing: another process may
-                    except ExchangeError as error:
-                        return Answer(502, body=f"{function.name} went away: it {error}".encode())
             except FunctionUnavailableError as error:
                 return Answer(503, body=str(error).encode())
-            except TimeoutError:
+            except LateError:
                 return await self._late(function, place.instance)
+            except ExchangeError as error:
+                return Answer(502, body=f"{function.name} went away: it {error}".encode())
 
     async def _late(self, function: Function, instance: Instance) -> Answer:
         why = f"{function.name} did not answer within {function.time_limit_s:g} s"
