@@ -1,8 +1,9 @@
-"""`python -m benchmarks [--quick] [--json FILE] [--note WORDS]`: measure, print the table, write the figures as JSON."""
+"""`python -m benchmarks [--quick] [--disk] [--json FILE] [--note WORDS]`: measure, print the table, write the figures."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import itertools
 import json
 import os
@@ -126,10 +127,13 @@ def cold(count: int) -> dict[str, Any]:
     }
 
 
-def measured(quick: bool) -> dict[str, Any]:
+def measured(quick: bool, place: str | None) -> dict[str, Any]:
     scale = 4 if quick else 1
-    found: dict[str, Any] = {"cold": cold(12 // scale)}
-    with running.kafka() as config:
+    found: dict[str, Any] = {
+        "file on disk": percentiles(asyncio.run(running.files(200 // scale))),
+        "cold": cold(12 // scale),
+    }
+    with running.kafka(place) as config:
         with running.platform(config, 3600.0) as bench:
             found["memory idle"] = bench.memory()
             found |= compared(bench, 200 // scale)
@@ -150,6 +154,7 @@ def table(found: dict[str, Any]) -> str:
         ("bare Kafka round trip, 1 KB, in turns with hops", _ms(kafka)),
         ("bare functions-framework call, 1 KB, in turns with hops", _ms(call)),
         ("the same two alone, each in a loop", f"{_ms(found['bare kafka alone'])}, {_ms(found['bare call alone'])}"),
+        ("a file of 1 KB in the store, on this disk", _ms(found["file on disk"])),
         ("**hop**, event in its topic to next event in its topic", f"**{_ms(hop)}**"),
         ("hop against the sum of the two bare figures", f"{hop['p50'] / both:.2f} x"),
         ("chain of four agents", _ms(found["chain"])),
@@ -186,19 +191,23 @@ def _cpu(found: dict[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the runs")
+    parser.add_argument("--disk", action="store_true", help="topics and store where temporary files are, not in memory")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--note", default="", help="what to remember of this run")
     given = parser.parse_args()
     begun = time.monotonic()
-    found = measured(given.quick)
+    place = None if given.disk else running.in_memory()
+    found = measured(given.quick, place)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"), "note": given.note, "cores": os.cpu_count(), "load": load,
-        "system": machine.platform(), "python": machine.python_version(), "took_s": round(time.monotonic() - begun),
+        "system": machine.platform(), "python": machine.python_version(), "state": "in memory" if place else "on disk",
+        "took_s": round(time.monotonic() - begun),
     }  # fmt: skip
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps({"about": about, **found}, indent=2) + "\n")
-    print(f"{about['cores']} cores, {about['system']}, Python {about['python']}, load {load:.1f}; {about['note']}\n")
+    print(f"{about['cores']} cores, {about['system']}, Python {about['python']}, load {load:.1f}; {about['note']}")
+    print(f"topics and store {about['state']}\n")
     print(table(found))
     print(f"\nwritten to {given.json}")
 

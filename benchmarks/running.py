@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,10 @@ from benchmarks import bare, chain
 from benchmarks.platform import config, write_project
 from eventing.local import kafka_server, scheduler, services
 from eventing.local.config import Config, Ports
+from eventing.store import Store
 
 PAYLOAD_BYTES = 1024
+ROOM_BYTES = 2 << 30
 
 
 def payload(text: str = "") -> bytes:
@@ -77,10 +81,29 @@ def _pss(processes: list[psutil.Process]) -> float:
     return round(total / 1e6, 1)
 
 
-@contextlib.contextmanager
-def kafka() -> Iterator[Config]:
-    """A Kafka of its own, in a state folder that is removed."""
+def in_memory() -> str | None:
+    """A folder in memory, where there is one with room: what a disk takes for a file depends on what it did before."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > ROOM_BYTES else None
+
+
+async def files(count: int) -> list[float]:
+    """Seconds of each object of 1 KB that the store puts on the disk of temporary files, a hundred a second at most."""
+    taken: list[float] = []
     with tempfile.TemporaryDirectory(prefix="torpor-bench-") as folder:
+        store = Store.open(Path(folder).as_uri())
+        for number in range(count):
+            begun = time.perf_counter()
+            await store.create(f"steps/{number}.json", bytes(PAYLOAD_BYTES))
+            taken.append(time.perf_counter() - begun)
+            await asyncio.sleep(0.01)
+    return taken
+
+
+@contextlib.contextmanager
+def kafka(place: str | None) -> Iterator[Config]:
+    """A Kafka of its own, in a state folder that is removed; it is made in `place`, or where temporary files are."""
+    with tempfile.TemporaryDirectory(prefix="torpor-bench-", dir=place) as folder:
         ports = Ports(*(bare.free_port() for _ in range(7)))
         chosen = config(Path(folder), ports, f"http://127.0.0.1:{ports.model}/v1", 3600.0)
         model = [sys.executable, "-m", "inference.testing", "--port", str(ports.model)]
