@@ -20,7 +20,7 @@ class UpstreamError(Exception):
 
     counts: ClassVar[bool] = True
     bought: ClassVar[bool] = False
-    after: float | None = None  # seconds until it wants to be asked again
+    after: float | None = None  # seconds until it is asked again
 
 
 class UnreachedError(UpstreamError):
@@ -56,7 +56,12 @@ class BrokenError(UpstreamError):
 
 
 class LostError(BrokenError):
-    """The connection broke in the middle of a call: the server died, or something between."""
+    """The connection broke in the middle of a call: the server died, or something between.
+
+    Asked again at once, a server that is dying may take the call, and break it once more.
+    """
+
+    after = 0.25
 
 
 class SilentError(BrokenError):

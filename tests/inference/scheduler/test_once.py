@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from obstore.store import LocalStore
 
 from inference.scheduler.archive import Archive
+from inference.scheduler.failures import LostError
 from inference.testing import FakeServer, Scripted
 from tests.inference.scheduler.conftest import KEY, REQUEST, Running, body, pools_of, scheduler, server_of, until
 
@@ -55,6 +57,13 @@ async def test_what_was_bought_of_a_model_is_answered_when_another_is_served(ser
         assert (status, answer["error"]["code"]) == (404, "model_not_found")
         assert 'model="(unknown)"' in await after.get("metrics")
     assert len(server.calls) == 1
+
+
+async def test_a_server_whose_connection_broke_is_asked_again_after_a_moment_only(server: FakeServer, one: Running) -> None:
+    server.script += [Scripted(text="one two three four", drop=True), Scripted(text="one two three four")]
+    begun = time.monotonic()
+    assert await one.text(body(), Torpor_Call=KEY) == "one two three four"
+    assert len(server.calls) == 2 and time.monotonic() - begun >= LostError.after
 
 
 async def test_answers_outlive_the_scheduler_and_its_journal(server: FakeServer, tmp_path: Path) -> None:
