@@ -60,7 +60,7 @@ async def test_what_was_bought_of_a_model_is_answered_when_another_is_served(ser
 
 
 async def test_a_server_whose_connection_broke_is_asked_again_after_a_moment_only(server: FakeServer, one: Running) -> None:
-    server.script += [Scripted(text="one two three four", drop=True), Scripted(text="one two three four")]
+    server.script += [Scripted(body='{"choices": []}', drop=True), Scripted(text="one two three four")]
     begun = time.monotonic()
     assert await one.text(body(), Torpor_Call=KEY) == "one two three four"
     assert len(server.calls) == 2 and time.monotonic() - begun >= LostError.after
