@@ -196,7 +196,7 @@ class Purchase:
             self._write({"t": "back", "p": self.generation.ask.prompt_tokens})
             self._spent(-self.generation.ask.prompt_tokens, 0)
         if error.after:
-            server.paused_until = time.monotonic() + error.after
+            server.paused_until = max(server.paused_until, time.monotonic() + error.after)
         if isinstance(error, BusyError):
             return
         self.failed_on.add(server.name)

@@ -59,7 +59,7 @@ class ModelServer:
     pace: Pace = field(default_factory=Pace)
     outstanding: int = 0
     granted: int = 0  # calls so far
-    paused_until: float = 0.0  # by the monotonic clock: it said when it wants to be asked again
+    paused_until: float = 0.0  # by the monotonic clock: it asked for that, or a connection to it broke
     lost: bool = False  # its connections broke: it died, and may be back before its breaker's time is over
     waiting: int = 0  # what it says itself
     running: int = 0

@@ -66,6 +66,16 @@ async def test_a_server_whose_connection_broke_is_asked_again_after_a_moment_onl
     assert len(server.calls) == 2 and time.monotonic() - begun >= LostError.after
 
 
+async def test_a_connection_that_breaks_ends_no_pause_that_its_server_asked_for(server: FakeServer, one: Running) -> None:
+    broken = Scripted(body='{"choices": []}', drop=True, delay_s=0.2)
+    server.script += [broken, Scripted(status=429, headers={"Retry-After": "1"})]
+    begun = time.monotonic()
+    breaks = asyncio.create_task(one.text(body("first")))
+    await until(lambda: len(server.calls) == 1)
+    await asyncio.gather(breaks, one.text(body("second")))
+    assert len(server.calls) == 4 and time.monotonic() - begun >= 1.0
+
+
 async def test_answers_outlive_the_scheduler_and_its_journal(server: FakeServer, tmp_path: Path) -> None:
     pools = pools_of(server_of(server))
     async with scheduler(pools, tmp_path) as first:
