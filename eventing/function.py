@@ -106,9 +106,9 @@ async def _traced(name: str, event: Event, wake_s: float | None, take: Take) -> 
     about = partial(_attributes, name, event, wake_s is not None)
     with telemetry.span(f"process {event.type}", event.attributes, about=about) as span:
         if wake_s is not None:
-            span.event("woken", torpor__wake_seconds=wake_s)
+            span.event("woken", {"torpor.wake_seconds": wake_s})
         status = await take(event, wake_s is not None)
-        span.set(torpor__outcome=status)
+        span.set({"torpor.outcome": status})
     return status
 
 

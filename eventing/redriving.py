@@ -25,7 +25,7 @@ from eventing import ids
 from eventing.agent import StepKey
 from eventing.deadletters import DeadLetter, revived, step_of
 from eventing.editions import ADDRESSEE, OPENED, REDRIVEN, attribute, edition_of, redriven_of, rerun_of, reruns
-from eventing.envelope import Event, from_content, from_json, to_content
+from eventing.envelope import Event, from_content, from_json, to_json
 from eventing.runtime import Runtime
 from eventing.step import parts_of
 from eventing.workflow import Step
@@ -84,9 +84,10 @@ class Redriver:
 
     async def store(self, edition: Edition) -> Edition:
         """Store an edition; that which was stored before it where there is one."""
-        content = {"opened": to_content(edition.opened), "events": [to_content(event) for event in edition.events]}
+        events = b", ".join(map(to_json, edition.events))
+        content = b'{"opened": %s, "events": [%s]}' % (to_json(edition.opened), events)
         key = self._key(edition.number, "edition")
-        if await self.runtime.store.create(key, json.dumps(content).encode(), "application/json"):
+        if await self.runtime.store.create(key, content, "application/json"):
             return edition
         return await self._stored(edition.number)
 

@@ -39,11 +39,11 @@ _tracing: Any = None  # the module `eventing.tracing`, once spans are exported
 class Span(Protocol):
     """What may be said of a piece of work while it goes on."""
 
-    def set(self, **attributes: Any) -> None:
-        """Add attributes; `__` in a name stands for a dot."""
+    def set(self, attributes: Mapping[str, Any]) -> None:
+        """Add attributes."""
         ...
 
-    def event(self, name: str, **attributes: Any) -> None: ...
+    def event(self, name: str, attributes: Mapping[str, Any]) -> None: ...
 
 
 class _Unseen:
@@ -59,9 +59,9 @@ class _Unseen:
     def __exit__(self, *_: object) -> None:
         _passed_on.reset(self._token)
 
-    def set(self, **attributes: Any) -> None: ...
+    def set(self, attributes: Mapping[str, Any]) -> None: ...
 
-    def event(self, name: str, **attributes: Any) -> None: ...
+    def event(self, name: str, attributes: Mapping[str, Any]) -> None: ...
 
 
 def start(service: str, environ: Mapping[str, str] = os.environ) -> None:

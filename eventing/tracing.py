@@ -25,11 +25,11 @@ class _Seen:
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
-    def set(self, **attributes: Any) -> None:
-        self._span.set_attributes(_told(_dotted(attributes)))
+    def set(self, attributes: Mapping[str, Any]) -> None:
+        self._span.set_attributes(_told(attributes))
 
-    def event(self, name: str, **attributes: Any) -> None:
-        self._span.add_event(name, _told(_dotted(attributes)))
+    def event(self, name: str, attributes: Mapping[str, Any]) -> None:
+        self._span.add_event(name, _told(attributes))
 
 
 def start(service: str) -> None:
@@ -78,10 +78,6 @@ def context() -> dict[str, str]:
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier
-
-
-def _dotted(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("__", "."): value for name, value in attributes.items()}
 
 
 def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:

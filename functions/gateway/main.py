@@ -75,7 +75,7 @@ async def _answered(name: str, request: Request, request_id: str) -> Response:
         about = partial(_attributes, request, woken("gateway", request) is not None)
         with telemetry.span(f"{request.method} {name}", request.headers, "server", about) as span:
             answer = await _HANDLERS[name](request, request_id)
-            span.set(http__response__status_code=answer.status_code)
+            span.set({"http.response.status_code": answer.status_code})
     except Exception as error:
         return failed("gateway", error, None)
     telemetry.REQUESTS.add("gateway", "success")

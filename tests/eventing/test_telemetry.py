@@ -44,8 +44,8 @@ def test_a_context_is_passed_on_as_it_came_and_ends_with_its_span():
     with telemetry.span("process x", {"traceparent": PARENT, "tracestate": "v=1"}):
         assert telemetry.context() == {"traceparent": PARENT, "tracestate": "v=1"}
         with telemetry.span("publish y", kind="producer") as inner:
-            inner.set(anything=1)
-            inner.event("woken")
+            inner.set({"anything": 1})
+            inner.event("woken", {})
             assert telemetry.context()["traceparent"] == PARENT
     assert telemetry.context() == {}
 

@@ -125,8 +125,7 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
 def test_a_request_that_ended_partially_goes_on_and_its_report_stays_beside_the_new_one(platform, project, model):
     validator(project, DOUBTS)
     request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1, email="partial@example.org")
-    state = platform.ended(request_id)
-    assert state["status"] == "complete" and state["parts_abandoned"] == 1
+    assert platform.completed(request_id)["parts_abandoned"] == 1
     before = bought(model, request_id)
     validator(project, ANSWER)
     assert platform.torpor("redrive", "--dry-run", request_id).stdout.startswith(
