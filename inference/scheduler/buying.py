@@ -13,6 +13,7 @@ from typing import Any
 from inference.answers import counted, tokens_of
 from inference.scheduler.assembly import Assembly, says, text_of
 from inference.scheduler.book import Record
+from inference.scheduler.config import Limits
 from inference.scheduler.errors import BudgetError, RefusedError, ServerError
 from inference.scheduler.failures import (
     BrokenError,
@@ -44,7 +45,7 @@ class Means:
     upstream: Upstream
     journal: Journal
     metrics: Metrics
-    attempts: int
+    limits: Limits
 
 
 @dataclass
@@ -106,10 +107,10 @@ class Purchase:
             RefusedError: it declined, as every other would.
         """
         server, failed = place.server, None
-        silence_s, silent = server.breaker.patience_s if place.probe else math.inf, False
+        silent = False
         try:
-            await self._asked(server, model, silence_s)
-            failed = False
+            await self._asked(server, model, self._patience_s(server) if place.probe else math.inf)
+            failed = server.lost = False
         except UpstreamError as error:
             failed, silent = True if error.counts else None, isinstance(error, SilentError)
             # A probe whose connection broke tells nothing new: else a server that lives were probed every second.
@@ -117,7 +118,7 @@ class Purchase:
             self._note(server, error)
             raise
         except RefusedError:
-            failed = False
+            failed = server.lost = False
             self._write({"t": "lost", "p": 0})
             self._spent(-self.generation.ask.prompt_tokens, 0)
             raise
@@ -126,6 +127,11 @@ class Purchase:
             raise
         finally:
             server.breaker.leave(place.probe, failed=failed, silent=silent)
+
+    def _patience_s(self, server: ModelServer) -> float:
+        """The silence that a probe bears; more of a server that died: just started, it is slow at first."""
+        patience_s = server.breaker.patience_s
+        return max(patience_s, self.means.limits.stall_s) if server.lost else patience_s
 
     async def _asked(self, server: ModelServer, model: str, silence_s: float) -> None:
         ask, going = self.generation.ask, self._going(server, model)
@@ -205,7 +211,7 @@ class Purchase:
         if error.bought:
             self.prompt_tokens += self.generation.ask.prompt_tokens
         self.failures += 1
-        if self.failures >= self.means.attempts:
+        if self.failures >= self.means.limits.attempts:
             self._write({"t": "lost", "p": self.generation.ask.prompt_tokens * error.bought})
             raise ServerError(f"{error} ({self.failures} servers or tries failed on this call)") from error
 

@@ -50,7 +50,7 @@ class Calls:
     ) -> None:
         self._pools, self._admission, self._journal, self._archive = pools, admission, journal, archive
         self._metrics, self._clock = metrics, clock
-        self._means = Means(upstream, journal, metrics, pools.limits.attempts)
+        self._means = Means(upstream, journal, metrics, pools.limits)
         self.ledger = Ledger(journal, pools.limits.open_requests)
         self._by_model = {model: pool for pool in pools.pools for model in pool.models}
         self._by_model.setdefault(DEFAULT, pools.pools[0])

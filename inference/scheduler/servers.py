@@ -60,7 +60,7 @@ class ModelServer:
     outstanding: int = 0
     granted: int = 0  # calls so far
     paused_until: float = 0.0  # by the monotonic clock: it asked for that, or a connection to it broke
-    lost: bool = False  # its connections broke: it died, and may be back before its breaker's time is over
+    lost: bool = False  # its connections broke, and no call was answered since: it died, and may be back at any moment
     waiting: int = 0  # what it says itself
     running: int = 0
     kv_cache: float = 0.0
@@ -119,8 +119,7 @@ async def _look(server: ModelServer, upstream: Upstream) -> None:
     if server.config.kind == "vllm":
         status, text = await upstream.get(server.config, "metrics")
         server.told(text if status == 200 else "")
-    if server.lost and server.breaker.state == "open":
+    if server.lost and server.breaker.opens_in() > 0:
         status, _ = await upstream.get(server.config, "health")
         if status == 200:
-            server.lost = False
             server.breaker.expire()

@@ -243,3 +243,18 @@ async def test_a_server_that_died_is_asked_again_as_soon_as_it_is_back(tmp_path:
                 async with asyncio.timeout(30):  # its breaker would keep it out for ten minutes
                     assert all(await asyncio.gather(*asked))
                 assert await _state(one) == "closed"
+
+
+async def test_a_server_that_is_back_and_slow_at_first_is_asked_once(tmp_path: Path) -> None:
+    port = free_port()
+    with FakeServer(port=port, tokens_per_second=20) as first:
+        breaker = {"failures": 2, "reset_s": 0.2, "probe_s": 0.1}  # probed before anybody has seen that it is back, too
+        async with scheduler(pools_of(server_of(first), breaker=breaker, limits={"attempts": 9}), tmp_path) as one:
+            asked = asyncio.create_task(one.text(body()))
+            await until(lambda: sum(call.tokens > 0 for call in first.calls) == 1)
+            first.die()
+            await until(lambda: _opened(one, 1))
+            with FakeServer(port=port) as back:
+                back.otherwise = Scripted(delay_s=1.0)
+                assert await asked
+                assert len(back.calls) == 1 and await _state(one) == "closed"
