@@ -12,18 +12,18 @@ from tests.inference.scheduler.conftest import KEY, REQUEST, Running, pools_of, 
 from tests.vllm.server import MODEL, SLOTS, VllmServer
 
 WAITING, RUNNING = "vllm:num_requests_waiting", "vllm:num_requests_running"
-SHAPE = {
-    "type": "object",
-    "properties": {"towns": {"type": "array", "items": {"type": "string", "maxLength": 20}, "minItems": 8, "maxItems": 8}},
-    "required": ["towns"],
-    "additionalProperties": False,
-}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "Towns", "schema": SHAPE}}
 
 
 def asked(prompt: str, tokens: int = 60, **more: Any) -> dict[str, Any]:
     said = [{"role": "user", "content": prompt}]
     return {"model": MODEL, "messages": said, "max_tokens": tokens, "temperature": 0, **more}
+
+
+def towns(number: int) -> dict[str, Any]:
+    """The format of an answer that names so many towns."""
+    listed = {"type": "array", "items": {"type": "string", "maxLength": 10}, "minItems": number, "maxItems": number}
+    shape = {"type": "object", "properties": {"towns": listed}, "required": ["towns"], "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "Towns", "schema": shape}}
 
 
 def pools(server: VllmServer, slots: int = SLOTS, **settings: Any) -> Any:
@@ -48,7 +48,7 @@ async def test_duplicates_join_and_are_streamed_with_their_usage(vllm_server: Vl
 
 
 async def test_an_object_has_its_shape_and_a_refused_schema_is_told(one: Running) -> None:
-    assert len(json.loads(await one.text(asked("Name eight towns.", 200, response_format=SCHEMA)))["towns"]) == 8
+    assert len(json.loads(await one.text(asked("Name eight towns.", 200, response_format=towns(8))))["towns"]) == 8
     wrong = {"type": "json_schema", "json_schema": {"name": "Wrong", "schema": {"type": "nonsense"}}}
     status, answer = await one.ask(asked("Name eight towns.", response_format=wrong))
     assert status == 400 and "Invalid type" in answer["error"]["message"]
@@ -91,9 +91,11 @@ async def _seen_waiting(one: Running) -> bool:
 async def test_kill_9_of_vllm_in_mid_generation_and_its_return(
     vllm_server: VllmServer, tmp_path: Path, schema: bool
 ) -> None:
-    shape = {"response_format": SCHEMA} if schema else {}
-    async with scheduler(pools(vllm_server), tmp_path) as one:
-        sent = asked("Name eight towns." if schema else "Tell a long story of a river.", 150, **shape)
+    breaker = {"reset_s": 1, "probe_s": 0.1}  # that it is slow at first must not make a third generation
+    async with scheduler(pools(vllm_server, breaker=breaker), tmp_path) as one:
+        # long, so that it is still being said when it is seen and the server killed, on a busy machine, too
+        story = asked("Tell a long story of a river.", 300)
+        sent = asked("Name sixty towns.", 900, response_format=towns(60)) if schema else story
         call = asyncio.create_task(one.ask(sent, Torpor_Call=KEY))
         await until(lambda: _said(one, 12), 60)
         vllm_server.kill()
@@ -104,7 +106,7 @@ async def test_kill_9_of_vllm_in_mid_generation_and_its_return(
     text = answer["choices"][0]["message"]["content"]
     assert account["generations"] == 2
     if schema:  # its grammar would begin again, so the answer was begun anew, and the account says what that cost
-        assert len(json.loads(text)["towns"]) == 8
+        assert len(json.loads(text)["towns"]) == 60
         assert account["tokens_twice"] == answer["torpor"]["tokens_twice"] >= 12
     else:
         assert account["tokens_twice"] == 0 and len(text) > 100
