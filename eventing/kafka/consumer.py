@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,8 @@ _LONGEST_POLL_MS = 24 * 60 * 60 * 1000  # librdkafka's largest: retries of one e
 class Consumer:
     """A member of a consumer group. Not safe for two tasks at once, but for `done`, which any may call.
 
-    `member` makes the membership static: a process that takes a killed one's place gets its partitions at once.
+    `member` makes the membership static: a process that takes a killed one's place gets its partitions at once. It is the
+    same member as long as it subscribes to the same topics: a group hands a known one its old partitions, whatever it asks for.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Consumer:
         self._flow: dict[Place, bool] = {}  # whether a partition is to be read
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
+        topics = sorted(topics)
+        instance = f"{member}-{zlib.crc32(' '.join(topics).encode()):08x}"
         self._consumer = ck.Consumer(
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": group,
-                **({"group.instance.id": member} if member else {}),
+                **({"group.instance.id": instance} if member else {}),
                 "auto.offset.reset": "latest" if from_latest else "earliest",
                 "enable.auto.offset.store": False,
                 "auto.commit.interval.ms": 200,
@@ -57,7 +61,7 @@ class Consumer:
                 **QUIET,
             }
         )
-        self._consumer.subscribe(list(topics), on_revoke=self._revoked, on_lost=self._revoked)
+        self._consumer.subscribe(topics, on_revoke=self._revoked, on_lost=self._revoked)
 
     async def batch(self, limit: int, wait_s: float = 0.1) -> list[Record]:
         """Up to `limit` records, as soon as there is one; none when `wait_s` is over.

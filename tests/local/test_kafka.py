@@ -91,6 +91,22 @@ async def test_a_new_static_member_takes_the_place_of_the_old_at_once(kafka_boot
     await asyncio.gather(old.close(), new.close(), producer.close())
 
 
+async def test_a_static_member_that_subscribes_to_more_reads_it(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("first"), kafka.TopicSpec("added")])
+    producer = kafka.Producer(kafka_bootstrap)
+    await producer.produce("first", b"1")
+    old = kafka.Consumer(kafka_bootstrap, "growing-group", ["first"], member="m")
+    assert len(await old.batch(1, 5.0)) == 1
+    await old.close()  # a static member is gone only when its session ends
+    await producer.produce("added", b"2")
+    new = kafka.Consumer(kafka_bootstrap, "growing-group", ["first", "added"], member="m")
+    found = set()
+    async with asyncio.timeout(30):
+        while found != {("first", 0), ("added", 0)}:
+            found |= {(record.topic, record.offset) for record in await new.batch(10, 1.0)}
+    await asyncio.gather(new.close(), producer.close())
+
+
 async def test_errors_are_translated(kafka_bootstrap: str) -> None:
     producer = kafka.Producer(kafka_bootstrap, time_limit_s=0.5)
     with pytest.raises(PayloadTooLargeError, match="at most 1048576 bytes"):
