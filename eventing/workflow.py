@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -156,7 +157,8 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe loader, the compiled one where there is one
     except yaml.YAMLError as error:
-        raise WorkflowError(f"{path}: is no YAML: {error}") from error
+        line, what = no_yaml(error)
+        raise WorkflowError(f"{path}:{line}: is no YAML: {what}") from error
     if not isinstance(content, dict) or not isinstance(content.get("steps"), dict):
         raise WorkflowError(f"{path}: must be a mapping with the key `steps`, itself a mapping of step names")
     steps = [{"name": name, **(body if isinstance(body, dict) else {})} for name, body in content["steps"].items()]
@@ -181,10 +183,44 @@ def named(name: str) -> Workflow:
 
 
 def _told(path: Path, text: str, steps: list[dict[str, Any]], error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        at = [str(steps[p]["name"]) if isinstance(p, int) and i == 1 else str(p) for i, p in enumerate(fault["loc"])]
-        message = fault["msg"].removeprefix("Value error, ")
-        yield f"{path}:{line_of(text, *at)}: {'.'.join(at)}: {message}"
+    faults = error.errors()
+    for fault in faults:
+        place = fault["loc"]
+        if any(place == other["loc"][: len(place)] and place != other["loc"] for other in faults):
+            continue  # it follows from what is wrong within
+        at = [str(steps[p]["name"]) if isinstance(p, int) and i == 1 else str(p) for i, p in enumerate(place)]
+        yield f"{path}:{line_of(text, *at)}: {'.'.join(at)}: {_wrong(fault)}"
+
+
+def _wrong(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        *section, key = fault["loc"]
+        known = _SECTIONS[str(section[0]) if section else ""].model_fields
+        return no_such_key(str(key), [name for name in known if name != "name" or not section])
+    if fault["type"].startswith("int_"):
+        return f"must be a whole number, got {fault['input']!r}"
+    return str(fault["msg"].removeprefix("Value error, "))
+
+
+_SECTIONS: dict[str, type[_Section]] = {
+    "": Workflow,
+    "steps": Step,
+    "delivery": Delivery,
+    "tracker": Tracker,
+    "inbox": Inbox,
+}
+
+
+def no_such_key(key: str, known: Iterable[str]) -> str:
+    """What is wrong with a key that nothing reads, and which may have been meant."""
+    close = difflib.get_close_matches(key, list(known), 1)
+    return f"there is no such key; did you mean {close[0]}?" if close else f"there is no such key; known: {', '.join(known)}"
+
+
+def no_yaml(error: Exception) -> tuple[int, str]:
+    """Where a text stops being YAML, counted from line 1, and why."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return (mark.line + 1 if mark else 1), str(problem or error).splitlines()[0]
 
 
 def line_of(text: str, *keys: str | int) -> int:

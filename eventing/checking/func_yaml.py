@@ -10,10 +10,24 @@ import yaml
 
 from eventing.checking.problem import Problem
 from eventing.project import PACKAGE
-from eventing.workflow import Workflow, line_of
+from eventing.workflow import Workflow, line_of, no_such_key, no_yaml
 
 _PROBES = {"liveness": "/health/liveness", "readiness": "/health/readiness"}
 _MAIN = "functions/main.py"
+# By `func`, of each section; it ignores anything else (schema/func_yaml-schema.json of github.com/knative/func, v0.50).
+_READ = {
+    "": "specVersion name domain runtime registry registryInsecure image namespace deployer created invoke build run deploy",
+    "run": "volumes envs startTimeout kafka",
+    "deploy": "namespace image annotations options labels healthEndpoints serviceAccountName imagePullSecret deployer "
+    "subscriptions managementDisabled",
+    "deploy.healthEndpoints": "liveness readiness",
+    "deploy.options": "scale resources",
+    "deploy.options.scale": "min max metric target utilization",
+    "deploy.options.resources": "requests limits",
+    "deploy.options.resources.requests": "cpu memory",
+    "deploy.options.resources.limits": "cpu memory concurrency",
+}
+KEYS = {tuple(section.split(".")) if section else (): keys.split() for section, keys in _READ.items()}
 
 
 def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Problem]:
@@ -23,17 +37,30 @@ def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Pr
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        yield Problem(file, mark.line + 1 if mark else 1, f"is no YAML: {getattr(error, 'problem', None) or error}")
+        line, told = no_yaml(error)
+        yield Problem(file, line, f"is no YAML: {told}")
         return
     if not isinstance(content, dict):
         yield Problem(file, 1, "must be a mapping with name, run and deploy; copy the one of another function")
         return
-    for keys, what in (*_head(folder, content), *_environ(project, folder, content, workflow), *_scale(content)):
+    for keys, what in (
+        *_unknown(content),
+        *_head(folder, content),
+        *_environ(project, folder, content, workflow),
+        *_scale(content),
+    ):
         yield Problem(file, line_of(text, *keys), what)
 
 
 Fault = tuple[tuple[str | int, ...], str]
+
+
+def _unknown(content: dict[str, Any]) -> Iterator[Fault]:
+    for section, known in KEYS.items():
+        found = _at(content, *section)
+        for key in found if isinstance(found, dict) else ():
+            if key not in known:
+                yield (*section, str(key)), f"{'.'.join((*section, str(key)))}: {no_such_key(str(key), known)}"
 
 
 def _head(folder: Path, content: dict[str, Any]) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ import click
 
 from eventing import project as projects
 from eventing import scaffold, workflow
-from eventing.cli import checking
+from eventing.cli import checking, project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
@@ -42,7 +42,7 @@ def new_workflow(name: str) -> None:
 
 def new_agent(config: Config, name: str, takes: str | None) -> None:
     """Make an agent, and give it a step in the project's workflow."""
-    if config.workflow is None and not projects.is_checkout():
+    if not project.is_chosen():
         raise CommandError(f"{Path.cwd()} is no project: `torpor new workflow NAME` makes it one")
     checking.sound(config)
     file = config.workflow or workflow.FOLDER / "research.yaml"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import click
 
 from eventing import manifests, workflow
 from eventing.checking import examine
+from eventing.cli import project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
@@ -23,7 +25,8 @@ def check(config: Config) -> None:
     """
     found = sound(config)
     agents = len({step.agent for step in found.steps})
-    say(f"{found.name}: {len(found.steps)} steps, {agents} agents, {len(found.topics)} events; nothing is wrong")
+    where = "" if project.is_chosen() else f" (it comes with Torpor: {Path.cwd()} is no project)"
+    say(f"{found.name}{where}: {len(found.steps)} steps, {agents} agents, {len(found.topics)} events; nothing is wrong")
 
 
 def sound(config: Config) -> Workflow:

@@ -17,6 +17,11 @@ def root(start: Path | None = None) -> Path:
     return projects.root((start or Path.cwd()).resolve()) or projects.PACKAGE
 
 
+def is_chosen() -> bool:
+    """Whether somebody chose the project, by standing in it or by TORPOR_PROJECT; else it is the package's own."""
+    return "TORPOR_PROJECT" in os.environ or projects.root(Path.cwd().resolve()) is not None
+
+
 def workflow(project: Path) -> Path | None:
     """The project's own workflow file, or the one that TORPOR_WORKFLOW names; None for the package's `research`.
 
@@ -31,7 +36,10 @@ def workflow(project: Path) -> Path | None:
     if len(found) > 1:
         raise CommandError(f"{project} has several workflows: {_names(found)}; choose with TORPOR_WORKFLOW={found[0].name}")
     if not found:
-        raise CommandError(f"{project} has functions/ and no workflow file beside it; `torpor new workflow NAME` makes one")
+        raise CommandError(
+            f"{project} has functions/ and no workflow file beside it, which is a .yaml with the keys `opens` and `steps`; "
+            "`torpor new workflow NAME` makes one"
+        )
     return found[0]
 
 

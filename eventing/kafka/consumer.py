@@ -20,8 +20,8 @@ _LONGEST_POLL_MS = 24 * 60 * 60 * 1000  # librdkafka's largest: retries of one e
 class Consumer:
     """A member of a consumer group. Not safe for two tasks at once, but for `done`, which any may call.
 
-    `member` makes the membership static: a process that takes a killed one's place gets its partitions at once. It is the
-    same member as long as it subscribes to the same topics: a group hands a known one its old partitions, whatever it asks for.
+    `member` makes the membership static: a process that takes a killed one's place gets its partitions at once. With
+    other topics it is another member: a group hands one that it knows its old partitions, whatever it subscribes to now.
     """
 
     def __init__(

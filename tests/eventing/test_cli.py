@@ -23,10 +23,10 @@ from eventing.workflow import named
 ROOT = Path(__file__).parents[2]
 
 
-def torpor(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def torpor(*arguments: str, here: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "eventing.cli", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=here, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -206,6 +206,18 @@ def test_errors_say_what_to_do_with_an_exit_code_and_no_traceback(tmp_path, argu
     done = torpor(*arguments, TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(row(7)))
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+def test_where_no_project_is_an_agent_is_made_nowhere_and_what_is_checked_is_said(tmp_path):
+    done = torpor("new", "agent", "translator", here=tmp_path)
+    assert done.returncode == 1 and f"{tmp_path} is no project: `torpor new workflow NAME` makes it one" in done.stderr
+    assert not (ROOT / "functions/translator").exists() and not list(tmp_path.iterdir())
+    assert f"research (it comes with Torpor: {tmp_path} is no project): 7 steps" in torpor("check", here=tmp_path).stdout
+    (tmp_path / "functions/idle").mkdir(parents=True)
+    (tmp_path / "functions/idle/func.yaml").touch()
+    (tmp_path / "mine.yaml").touch()
+    done = torpor("check", here=tmp_path)
+    assert done.returncode == 1 and "no workflow file beside it, which is a .yaml with the keys `opens` and" in done.stderr
 
 
 def test_what_is_posted_must_be_a_cloudevent(tmp_path):

@@ -60,7 +60,7 @@ def test_the_research_workflow_works():
         ),
         ([("time_limit: 2m", "time_limit: 10m")], "600 s leaves no room within Eventing's delivery time-out of 600 s", "time_limit: 2m"),
         ([("time_limit: 2m", "time_limit: soon")], "steps.plan.time_limit: must be a duration such as 30s, 5m or 1h, got 'soon'", "time_limit: 2m"),
-        ([("    agent: planner\n", "    agnet: planner\n")], "steps.plan.agnet: Extra inputs are not permitted", "agent: planner"),
+        ([("    agent: planner\n", "    agnet: planner\n")], "steps.plan.agnet: there is no such key; did you mean agent?", "agent: planner"),
         ([("opens: research_requests ", "opens: research_wishes ")], "research_wishes opens a request, but no step takes it", "opens:"),
     ],
 )  # fmt: skip

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft4Validator
 
+from eventing.checking.func_yaml import KEYS
+
 FUNCTIONS = Path("functions")
 SCHEMA = json.loads((Path(__file__).parent / "func_yaml-schema.json").read_text())
 NAMES = sorted(path.parent.name for path in FUNCTIONS.glob("*/__init__.py"))
@@ -43,6 +45,15 @@ def test_func_yaml_says_what_the_platform_needs(name):
     assert ("TORPOR_PUBLIC_URL" in envs) == (name in LINKING)
     assert (options["scale"]["min"], options["scale"]["max"]) == (0, MOST.get(name, 4))
     assert options["resources"]["limits"]["concurrency"] == (100 if name == "gateway" else 8)
+
+
+def test_the_keys_that_are_known_are_those_that_func_reads():
+    for section, keys in KEYS.items():
+        found = SCHEMA["definitions"]["Function"]
+        for key in section:
+            found = found["properties"][key]
+            found = SCHEMA["definitions"][found["$ref"].rpartition("/")[2]] if "$ref" in found else found
+        assert set(keys) == set(found["properties"]), section
 
 
 def test_every_function_has_one():

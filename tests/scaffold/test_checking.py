@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def test_what_was_made_and_this_repository_are_sound(project: Path) -> None:
         (FUNC, "value: '120'", "value: 120", f"{FUNC}:17: TORPOR_TIME_LIMIT_S: must be text, write it in quotes: '120'"),
         (FUNC, "functions/main.py", "functions/mian.py", f"{FUNC}:11: FUNCTION_SOURCE: there is no file functions/mian.py"),
         (FUNC, "  envs:", "  envs: {", f"{FUNC}:8: is no YAML"),
+        (FUNC, "invoke:", "invok:", f"{FUNC}:5: invok: there is no such key; did you mean invoke?"),
+        (FUNC, "max: 4", "maxx: 4", f"{FUNC}:48: deploy.options.scale.maxx: there is no such key; did you mean max?"),
+        (FUNC, "healthEndpoints:", "probes:", "deploy.probes: there is no such key; known: namespace, image,"),
+        ("letters.yaml", "deadline:", "dedline:", "letters.yaml:5: dedline: there is no such key; did you mean deadline?"),
+        ("letters.yaml", "budget_tokens: 20000", "budget_tokens: lots", "letters.yaml:6: budget_tokens: must be a whole number, got 'lots'"),
         (FUNC, "min: 0", "min: 9", f"{FUNC}:47: deploy.options.scale: min 9 is more than max 4"),
     ],
 )  # fmt: skip
@@ -84,6 +90,21 @@ def test_everything_is_told_at_once(project: Path) -> None:
     found = told(project)
     for expected in (AGENT, f"{FUNC}:47", "functions/idle:1: has no agent.py", "functions/drafter:1: has no func.yaml"):
         assert any(one.startswith(expected) for one in found), "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("    time_limit: 2m", "    time_limt: 2m", "steps.draft.time_limt: there is no such key; did you mean time_limit?"),
+        ("\nsteps:", "\nmore: [\nsteps:", "is no YAML: did not find expected ',' or ']'"),
+        ("\nsteps:", "\n\tmore: 1\nsteps:", "is no YAML: found character that cannot start any token"),
+    ],
+)
+def test_one_fault_of_a_workflow_file_is_told_once(project: Path, old: str, new: str, expected: str) -> None:
+    text = (project / "letters.yaml").read_text()
+    (project / "letters.yaml").write_text(text.replace(old, new, 1))
+    found = [one for one in told(project) if one.startswith("letters.yaml")]
+    assert len(found) == 1 and re.match(rf"letters.yaml:\d+: {re.escape(expected)}", found[0]), "\n".join(found)
 
 
 def test_an_import_that_never_ends_is_told_with_its_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
