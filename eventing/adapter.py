@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from eventing import ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey, Usage
 from eventing.answering import cost_of, events_of
-from eventing.editions import ADDRESSEE, account, edition_of, rerun_of, suffix
+from eventing.editions import ADDRESSEE, account, edition_of, redriven_of, rerun_of, suffix
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
 from eventing.publishing import resolved
@@ -33,7 +33,15 @@ class Models(Protocol):
     """Where an agent's model comes from; `inference.client` satisfies it."""
 
     def for_step(
-        self, *, key: str, account: str, deadline: datetime, budget_tokens: int, time_limit_s: float, traceparent: str | None
+        self,
+        *,
+        key: str,
+        account: str,
+        deadline: datetime,
+        budget_tokens: int,
+        time_limit_s: float,
+        traceparent: str | None,
+        redriven: bool,
     ) -> Model: ...
 
 
@@ -202,6 +210,7 @@ class _Run:
             budget_tokens=budget,
             time_limit_s=self.runtime.time_limit_s,
             traceparent=telemetry.context().get("traceparent"),
+            redriven=edition_of(self.event) + redriven_of(self.event) > 0,
         )
         return Context(
             key=self.key,

@@ -11,6 +11,8 @@ the connection, or answered 429 or 503.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +25,7 @@ from pydantic import BaseModel
 from inference import answers, tracing
 from inference.accounts import Accounts
 from inference.errors import (
+    ChangedCallError,
     InferenceError,
     ModelAnswerError,
     ModelUnavailableError,
@@ -82,11 +85,13 @@ class Client:
         budget_tokens: int,
         time_limit_s: float,
         traceparent: str | None,
+        redriven: bool = False,
     ) -> StepModel:
         """The model for one step, whose key every call carries and whose limits no call passes.
 
         Args:
             account: who pays; the request that the key names where it is empty.
+            redriven: somebody sends the step on, and may have changed what its agent asks: that is bought, once.
         """
         left = min(time_limit_s * SHARE_OF_STEP, (deadline - self.clock()).total_seconds())
         headers = {
@@ -96,7 +101,7 @@ class Client:
         }
         if traceparent:
             headers["traceparent"] = traceparent
-        return StepModel(self, key, time.monotonic() + left, headers)
+        return StepModel(self, key, time.monotonic() + left, headers, redriven)
 
     async def served(self, seconds: float) -> str:
         """The model's name for requests: the configured one, else the first that the server lists."""
@@ -125,11 +130,11 @@ def from_environment(environ: Mapping[str, str]) -> Client:
 class StepModel:
     """The model of one step: counts its calls, and ends with its time."""
 
-    def __init__(self, client: Client, key: str, until: float, headers: Mapping[str, str]) -> None:
+    def __init__(self, client: Client, key: str, until: float, headers: Mapping[str, str], redriven: bool = False) -> None:
         self.usage = Usage()
         self.name = client.model or client.listed
         self._client, self._key, self._until, self._headers = client, key, until, headers
-        self._ordinal = 0
+        self._redriven, self._ordinal = redriven, 0
 
     def __repr__(self) -> str:
         return f"StepModel({self._key!r}, {self.name or self._client.url!r}, {self.usage})"
@@ -189,6 +194,14 @@ class StepModel:
             return await self._asked(call, {"model": served, **body})
 
     async def _asked(self, call: str, body: dict[str, Any]) -> answers.Reply:
+        try:
+            return await self._keyed(call, body)
+        except ChangedCallError:
+            if not self._redriven:
+                raise
+            return await self._keyed(f"{call}~{_digest(body)}", body)
+
+    async def _keyed(self, call: str, body: dict[str, Any]) -> answers.Reply:
         with tracing.calling(self._client.url, call, body, self._headers) as traced:
             raw = await self._waited(call, lambda seconds: self._post(call, body, seconds, traced.headers))
             traced.answered(raw, *self._count(raw, body))
@@ -232,6 +245,12 @@ class StepModel:
         self.usage.cost += float(told.get("cost") or 0)
         self.usage.currency = str(told.get("currency") or self.usage.currency)
         return asked, answered
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """What tells a call from another of its number; the model is no part of it."""
+    asked = {name: value for name, value in body.items() if name != "model"}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def pause_after(tries: int, asked: float | None) -> float:

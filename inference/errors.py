@@ -7,6 +7,7 @@ InferenceError
   ModelAnswerError         500  retry     an answer came that is of no use: no JSON, cut short, not the shape asked for
   ModelRefusedError        422  no retry  the server understood and declined: prompt too long, wrong key
     UnknownModelError      422  no retry  it serves no model of that name
+    ChangedCallError       422  no retry  the step asked something else under the call's key before
   OutOfBudgetError         422  no retry  the call would spend more tokens than the request has left; it was not bought
   ConfigurationError       422  no retry  the environment names no model, or names it wrongly
 """
@@ -49,6 +50,10 @@ class ModelRefusedError(InferenceError):
 
 
 class UnknownModelError(ModelRefusedError):
+    pass
+
+
+class ChangedCallError(ModelRefusedError):
     pass
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inference.errors import (
     BacklogError,
+    ChangedCallError,
     ConfigurationError,
     InferenceError,
     ModelAnswerError,
@@ -122,6 +123,11 @@ def refusal(where: str, status: int, text: str, after: str | None = None) -> Inf
         return BacklogError(told, wait)
     if code == "not_in_time":
         return OutOfTimeError(told)
+    if code == "call_key_conflict":
+        return ChangedCallError(
+            "the step asked the model something else here when it was tried before: a step that is tried again must ask the "
+            "same in the same order. If its agent was changed meanwhile, `torpor redrive` lets it ask what it asks now"
+        )
     if code == "insufficient_quota":
         return ModelRefusedError(f"{said}; the account is used up, waiting will not help")
     if status in (429, 503):

@@ -133,7 +133,7 @@ def ask(
     request_id = asking.post(url, topic, depth, email, collection, fresh)
     if not as_json:
         asking.say(f"request {request_id}")
-    look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)["functions"]
+    look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)
     story = watching.follow(url, request_id, wait_s, look, as_json, tokens)
     if not story.complete:
         raise CommandError(f"the request failed: {story.why}")

@@ -46,7 +46,7 @@ def _ask(config: Config, topic: str, depth: int, sources: Path | None, began: fl
     collection = platform.put_documents(config, sources) if sources else None
     request_id = asking.post(url, topic, depth, ADDRESS, collection)
     say(f"  request {request_id}")
-    story = watching.follow(url, request_id, 900.0, lambda: platform.status(config)["functions"])
+    story = watching.follow(url, request_id, 900.0, lambda: platform.status(config))
     if not story.complete:
         raise CommandError(f"the request failed: {story.why}")
     letter = _letter(config, request_id)

@@ -241,6 +241,8 @@ def ps(config: Config, as_json: bool) -> None:
         say(json.dumps(found, indent=2))
         return
     ever = found["dead_letters"]
+    for problem in found["problems"]:
+        say(click.style(problem, fg="red"))
     say(
         f"{table(found)}; {_letters(config) if ever else 'dead letters unknown' if ever is None else 'no dead letter waits'}"
     )

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
+
 from eventing.cli import gateway, project
 from eventing.cli.asking import Story, lines, say
 from eventing.cli.errors import CommandError, NotRunningError
 
-Look = Callable[[], dict[str, dict[str, Any]]]
+Look = Callable[[], dict[str, Any]]
 Events = Iterator[tuple[str, dict[str, Any]]]
 LOOK_EVERY_S = 0.4
 
@@ -29,15 +31,34 @@ def follow(
     """Show every step of a request as it is done, until the request ends.
 
     Args:
-        look: tells the platform's functions, for the picture; None where there is no platform to ask.
+        look: tells how the platform fares; None where there is no platform to ask.
         with_tokens: whether the JSON lines have what the models say, too.
     """
     events = gateway.events(f"{url}/research/{request_id}/events", time_limit_s)
     if as_json:
-        return _as_json(request_id, events, with_tokens)
+        with _looking(_Problems(_complain).take, look):
+            return _as_json(request_id, events, with_tokens)
     if sys.stdout.isatty():
         return _as_picture(request_id, events, look)
-    return _as_lines(request_id, events, say)
+    with _looking(_Problems(_complain).take, look):
+        return _as_lines(request_id, events, say)
+
+
+def _complain(problem: str) -> None:
+    click.secho(problem, fg="red", err=True)
+
+
+class _Problems:
+    """Tells what is wrong with the project's files, each thing once, for what waits for it says nothing."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._told = tell, set[str]()
+
+    def take(self, found: dict[str, Any]) -> None:
+        for problem in found["problems"]:
+            if problem not in self._told:
+                self._told.add(problem)
+                self._tell(f"{problem}; what waits for it goes on once it is mended")
 
 
 def _as_json(request_id: str, events: Events, with_tokens: bool) -> Story:
@@ -85,15 +106,21 @@ def _as_picture(request_id: str, events: Events, look: Look | None) -> Story:
                 picture.see(data)
             yield event, data
 
-    with Live(picture, console=console, refresh_per_second=8, transient=True), _looking(picture.processes, look):
+    problems = _Problems(lambda problem: console.print(Text(problem, style="red")))
+
+    def looked(found: dict[str, Any]) -> None:
+        picture.processes(found["functions"])
+        problems.take(found)
+
+    with Live(picture, console=console, refresh_per_second=8, transient=True), _looking(looked, look):
         return _as_lines(
             request_id, seen(), lambda line: console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
         )
 
 
 @contextlib.contextmanager
-def _looking(take: Callable[[dict[str, dict[str, Any]]], None], look: Look | None) -> Iterator[None]:
-    """Ask the platform for its processes while the block goes on."""
+def _looking(take: Callable[[dict[str, Any]], None], look: Look | None) -> Iterator[None]:
+    """Ask the platform how it fares while the block goes on."""
     over = threading.Event()
 
     def ask() -> None:

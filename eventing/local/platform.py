@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
@@ -42,6 +42,7 @@ class _Parts:
     producer: kafka.Producer
     http: aiohttp.ClientSession
     tally: Tally
+    problems: list[str] = field(default_factory=list)  # of the project's files, since they were changed
 
 
 async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
@@ -64,7 +65,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         parts = await stack.enter_async_context(_parts(config, resources))
         dispatcher = await _listen(config, parts, stack, progress)
         parts.functions.keep_min_scale()
-        await stack.enter_async_context(reloading(config, parts.functions, parts.forks, progress))
+        await stack.enter_async_context(reloading(config, parts.functions, parts.forks, progress, parts.problems))
         listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
         stack.callback(listening.cancel)
         await _until(stop, dispatcher, progress, config)
@@ -97,7 +98,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress
     sinks = Sinks(parts.functions, parts.producer, parts.http)
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
-    status = Status(config.bootstrap, parts.functions, dispatcher, parts.tally)
+    status = Status(config.bootstrap, parts.functions, dispatcher, parts.tally, parts.problems)
     beside = [*status.routes(), *touching.routes(parts.functions)]
     app = ingress.Ingress(parts.resources.brokers, parts.producer, beside)
     port = config.ports.platform

@@ -26,8 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def reloading(config: Config, functions: Functions, forks: ForkServer, progress: Progress) -> AsyncIterator[None]:
-    """Watch the project's folders while the block goes on."""
+async def reloading(
+    config: Config, functions: Functions, forks: ForkServer, progress: Progress, problems: list[str]
+) -> AsyncIterator[None]:
+    """Watch the project's folders while the block goes on; `problems` is what is wrong with them since they were changed."""
     changed: asyncio.Queue[Path] = asyncio.Queue()
     observer, handler = Observer(), _Handler(changed, asyncio.get_running_loop())
     for room in ("functions", "schemas"):
@@ -39,11 +41,13 @@ async def reloading(config: Config, functions: Functions, forks: ForkServer, pro
         observer.start()
     except OSError as error:  # the system watches no more files
         _log.warning("changes of %s are not seen: %s; start the platform anew after each", config.project, error)
-    following = asyncio.ensure_future(_Reload(config, functions, forks, progress).follow(changed))
+    reload = _Reload(config, functions, forks, progress, problems)
+    following = asyncio.ensure_future(reload.follow(changed))
     try:
         yield
     finally:
         following.cancel()
+        reload.examining.cancel()
         with contextlib.suppress(RuntimeError):
             observer.stop()
             await asyncio.to_thread(observer.join, 2)
@@ -69,8 +73,12 @@ _SUFFIXES = {".py", ".yaml", ".yml", ".j2", ".json", ".md", ".txt", ".css", ".ht
 
 
 class _Reload:
-    def __init__(self, config: Config, functions: Functions, forks: ForkServer, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, functions: Functions, forks: ForkServer, progress: Progress, problems: list[str]
+    ) -> None:
         self._config, self._functions, self._forks, self._progress = config, functions, forks, progress
+        self._problems = problems
+        self.examining: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def follow(self, changed: asyncio.Queue[Path]) -> None:
         while True:
@@ -79,11 +87,13 @@ class _Reload:
                 while True:
                     paths.add(await asyncio.wait_for(changed.get(), _QUIET_S))
             try:
-                await self._take(paths)
+                self._take(paths)
             except Exception:
                 _log.exception("a change of %s was not taken up", ", ".join(map(str, paths)))
+            self.examining.cancel()  # what it finds is outdated
+            self.examining = asyncio.ensure_future(self._examine())
 
-    async def _take(self, paths: set[Path]) -> None:
+    def _take(self, paths: set[Path]) -> None:
         near = sorted(str(path.relative_to(self._config.project)) for path in paths)
         if self._config.workflow in paths:
             self._say(f"{self._config.workflow.name} changed: `torpor down` and `torpor up` take it up")
@@ -93,8 +103,12 @@ class _Reload:
             for name in names:
                 self._functions[name].renew(fresh.get(name))
             self._say(f"{', '.join(near)} changed: {', '.join(names)} from the next event on")
+
+    async def _examine(self) -> None:
+        """Say what is wrong; a change that comes meanwhile is taken up at once."""
         found = await asyncio.to_thread(examine, self._config.project, self._config.workflow)
-        for problem in found.problems:
+        self._problems[:] = map(str, found.problems)
+        for problem in self._problems:
             _log.error("%s", problem)
 
     def _affected(self, near: list[str]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -26,8 +26,10 @@ DEAD_LETTERS = "agent_errors"
 class Status:
     """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
 
-    def __init__(self, bootstrap: str, functions: Functions, dispatcher: Dispatcher, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(
+        self, bootstrap: str, functions: Functions, dispatcher: Dispatcher, tally: Tally, problems: Sequence[str] = ()
+    ) -> None:
+        self._tally, self._problems = tally, problems
         self._bootstrap = bootstrap
         self._functions = functions
         self._dispatcher = dispatcher
@@ -46,7 +48,10 @@ class Status:
         return Response(generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def snapshot(self) -> dict[str, Any]:
-        """Functions, deliveries (Triggers, sources, pings) and dead letters; None is what is not known, as without Kafka."""
+        """Functions, deliveries (Triggers, sources, pings), dead letters, and what is wrong with the project's files.
+
+        None is what is not known, as without Kafka.
+        """
         letters: int | None = None
         with contextlib.suppress(kafka.KafkaUnavailableError):
             letters = (await asyncio.to_thread(kafka.sizes, self._bootstrap, [DEAD_LETTERS]))[DEAD_LETTERS]
@@ -59,6 +64,7 @@ class Status:
             "deliveries": deliveries,
             "in_flight": self._dispatcher.in_flight,
             "dead_letters": letters,
+            "problems": list(self._problems),
             "dropped": sum(d["dropped"] + d["not_events"] for d in deliveries.values()),
         }
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from inference.client import Client, StepModel, from_environment, pause_after
 from inference.errors import (
+    ChangedCallError,
     ConfigurationError,
     InferenceError,
     ModelAnswerError,
@@ -186,14 +187,14 @@ async def test_what_the_scheduler_refuses_is_told_apart(server: FakeServer, llm:
     def refused(status: int, code: str) -> Scripted:
         return Scripted(status=status, body=json.dumps({"error": {"message": "as the scheduler says", "code": code}}))
 
-    for status, code, error in (
-        (402, "budget_exceeded", OutOfBudgetError),
-        (503, "not_in_time", OutOfTimeError),
-        (409, "call_key_conflict", ModelRefusedError),
-        (502, "model_server_failed", ModelUnavailableError),
+    for status, code, error, told in (
+        (402, "budget_exceeded", OutOfBudgetError, "as the scheduler says"),
+        (503, "not_in_time", OutOfTimeError, "as the scheduler says"),
+        (409, "call_key_conflict", ChangedCallError, "must ask the same in the same order.*`torpor redrive`"),
+        (502, "model_server_failed", ModelUnavailableError, "as the scheduler says"),
     ):
         server.script.append(refused(status, code))
-        with pytest.raises(error, match="as the scheduler says"):
+        with pytest.raises(error, match=told):
             await llm.text("hello")
     assert len(server.calls) == 4  # none of them was asked for again
     assert llm.usage.refused == 1  # by the budget

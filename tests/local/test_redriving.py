@@ -23,6 +23,7 @@ BREAKS = f"""    if summary.part == 2:
         error.status = 422
         raise error
 {ANSWER}"""
+TAKEN_UP = "validator from the next event on"
 DOUBTS = f"    answer = ValidationFailed\n{ANSWER}"
 
 
@@ -50,10 +51,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory, model: FakeServer, projec
     running.down()
 
 
-def validator(project: Path, end: str) -> None:
+def validator(platform: Running, project: Path, end: str) -> None:
     """The validator with another end: it fails for good on the second part after its model calls, or it doubts everything."""
     assert SOUND.count(ANSWER) == 1
+    log = platform.state / "logs/platform.log"
+    before = log.read_text().count(TAKEN_UP)
     (project / "functions/validator/agent.py").write_text(SOUND.replace(ANSWER, end))
+    until(lambda: log.read_text().count(TAKEN_UP) > before, "the change is taken up")
 
 
 def dead(platform: Running, request_id: str, *options: str) -> list[dict[str, Any]]:
@@ -88,7 +92,7 @@ def completed(platform: Running, request_id: str, edition: int) -> dict[str, Any
 
 
 def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform, project, model):
-    validator(project, BREAKS)
+    validator(platform, project, BREAKS)
     request_id = platform.ask("How large are the keys of ML-KEM?", 2, email="again@example.org")
     state = platform.ended(request_id)
     assert state["status"] == "failed" and "validator could not handle summary_ready" in state["reason"]
@@ -101,7 +105,7 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
     before = bought(model, request_id)
     assert any(f"{request_id}/research/2." in key for key in before) and set(before.values()) == {1}
 
-    validator(project, ANSWER)
+    validator(platform, project, ANSWER)
     assert platform.torpor("ps").stdout.endswith("; 1 dead letter waits\n")
     sent = platform.torpor("redrive", request_id)
     assert sent.returncode == 0 and "goes on as edition 1" in sent.stdout, sent.stdout + sent.stderr
@@ -122,12 +126,30 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
     assert platform.torpor("redrive", "--all").stdout == "no dead letter waits that can be sent on\n"
 
 
+def test_an_agent_that_was_mended_to_ask_something_else_is_answered_and_what_it_asked_before_is_kept(
+    platform, project, model
+):
+    validator(platform, project, f'    await ctx.llm.text("Is it sound?")\n{BREAKS}')
+    request_id = platform.ask("How large is a ciphertext of ML-KEM-768?", 2)
+    assert platform.ended(request_id)["status"] == "failed"
+    before = bought(model, request_id)
+    validator(platform, project, f'    await ctx.llm.text("Is it sound, and all of it?")\n{ANSWER}')
+    sent = platform.torpor("redrive", request_id)
+    assert sent.returncode == 0 and "summary_ready, part 2 to validator" in sent.stdout, sent.stdout + sent.stderr
+    completed(platform, request_id, 1)
+    after = bought(model, request_id)
+    assert before.items() <= after.items() and set(after.values()) == {1}, after
+    anew = [key for key in after.keys() - before.keys() if "/validate/" in key]
+    assert len(anew) == 1 and anew[0].startswith(f"{request_id}/validate/2.") and "~" in anew[0]
+    assert anew[0].partition("~")[0] in before
+
+
 def test_a_request_that_ended_partially_goes_on_and_its_report_stays_beside_the_new_one(platform, project, model):
-    validator(project, DOUBTS)
+    validator(platform, project, DOUBTS)
     request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1, email="partial@example.org")
     assert platform.completed(request_id)["parts_abandoned"] == 1
     before = bought(model, request_id)
-    validator(project, ANSWER)
+    validator(platform, project, ANSWER)
     assert platform.torpor("redrive", "--dry-run", request_id).stdout.startswith(
         f"request {request_id} would go on as edition 1; part 1 anew"
     )

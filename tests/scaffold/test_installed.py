@@ -68,6 +68,13 @@ class Project:
     def run(self, command: str, *arguments: str) -> str:
         return _run([str(self.commands / command), *arguments], self.folder, **self.environ).stdout
 
+    def begun(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+        call, environ = [str(self.commands / command), *arguments], {**os.environ, **self.environ}
+        environ.pop("PYTHONPATH", None)
+        return subprocess.Popen(
+            call, cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
     def fails(self, command: str, *arguments: str) -> str:
         """What a command says that must not succeed."""
         environ = {**os.environ, **self.environ}
@@ -134,6 +141,28 @@ def test_an_empty_folder_becomes_a_pipeline_that_answers_and_takes_up_what_is_sa
     log = (project.folder / ".torpor/logs/platform.log").read_text()
     assert "functions/editor/agent.py changed: editor from the next event on" in log
     assert "agent editor blocks its process at functions/editor/agent.py:10" in log
+
+
+@pytest.mark.timeout(240)
+def test_an_agent_that_is_saved_broken_is_told_and_one_that_is_added_later_works(project: Project) -> None:
+    agent, told = "functions/editor/agent.py", "functions/editor/agent.py:7: is no Python: invalid syntax"
+    project.run("torpor", "new", "workflow", "letters")
+    project.run("torpor", "up", "--detach")
+    project.edit(agent, "text = await", "text == = await")
+    project.taken_up(1)
+    with project.begun("torpor", "ask", "Why do bats hibernate?") as asking:
+        assert asking.stderr is not None
+        assert asking.stderr.readline() == f"{told}; what waits for it goes on once it is mended\n"
+        assert told in project.run("torpor", "ps")
+        project.edit(agent, "text == = await", "text = await")
+        said, _ = asking.communicate(timeout=60)
+        assert asking.returncode == 0 and "This is what the fake model says." in said and "2 steps" in said
+    until(lambda: told not in project.run("torpor", "ps"), "nothing is wrong any more")
+
+    project.run("torpor", "down")
+    project.run("torpor", "new", "agent", "translator")
+    project.run("torpor", "up", "--detach")
+    assert "3 steps" in project.run("torpor", "ask", "Why do bats hibernate in caves?")
 
 
 def test_a_new_agent_is_the_new_last_step_and_passes_as_made(project: Project) -> None:

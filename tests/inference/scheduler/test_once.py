@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ import aiohttp
 import pytest
 from obstore.store import LocalStore
 
+from inference.client import Client, StepModel
+from inference.errors import ChangedCallError
 from inference.scheduler.archive import Archive
 from inference.scheduler.failures import LostError
 from inference.testing import FakeServer, Scripted
@@ -43,6 +46,25 @@ async def test_the_same_key_with_another_prompt_is_refused(server: FakeServer, o
     assert (status, answer["error"]["code"]) == (409, "call_key_conflict")
     assert "belongs to another prompt" in answer["error"]["message"]
     assert len(server.calls) == 1
+
+
+async def test_a_step_that_is_sent_on_buys_once_what_it_asks_otherwise_than_before(server: FakeServer, one: Running) -> None:
+    client = Client(f"{one.url}/v1", "fake-model")
+    terms = {"deadline": datetime.now(UTC) + timedelta(minutes=5), "budget_tokens": 50_000, "time_limit_s": 30}
+
+    def step(redriven: bool) -> StepModel:
+        return client.for_step(key=f"{REQUEST}/research/1.0", traceparent=None, redriven=redriven, **terms)
+
+    said = await step(False).text("Why do bats?")
+    with pytest.raises(ChangedCallError):
+        await step(False).text("Why do bears?")
+    assert await step(True).text("Why do bats?") == said and len(server.calls) == 1
+    anew = [await step(True).text("Why do bears?") for _ in range(2)]
+    assert anew[0] == anew[1] and len(server.calls) == 2
+    await step(True).text("Why do mice?")
+    assert len(server.calls) == 3
+    with pytest.raises(ChangedCallError):
+        await step(False).text("Why do bears?")
 
 
 async def test_what_was_bought_of_a_model_is_answered_when_another_is_served(server: FakeServer, tmp_path: Path) -> None:
