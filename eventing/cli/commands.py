@@ -126,6 +126,8 @@ def ask(
     if tokens and not as_json:
         raise click.UsageError("--tokens goes with --json; on a terminal the picture shows what the models say")
     chosen = project.config()
+    if "TORPOR_URL" not in os.environ:
+        platform.refuse_another(chosen)
     url = project.gateway_url(chosen)
     collection = None
     if sources is not None:

@@ -18,3 +18,7 @@ class NotRunningError(CommandError):
     """The platform is not there: exit code 3."""
 
     exit_code = 3
+
+
+class AnotherPlatformError(NotRunningError):
+    """Where the platform should be, that of another project is."""

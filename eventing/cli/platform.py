@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from eventing.cli import documents, gateway
+from eventing.cli import documents, gateway, project
 from eventing.cli.asking import say
-from eventing.cli.errors import CommandError, NotRunningError
+from eventing.cli.errors import AnotherPlatformError, CommandError, NotRunningError
 from eventing.cli.stamping import unstamped
 from eventing.errors import EventingError, StoreError
 from eventing.local import loops, preflight, processes, services
@@ -95,6 +95,7 @@ def _upload(collection: documents.Collection, config: Config, away_s: float, tol
 
 def up(config: Config, sources: Path | None, detach: bool) -> None:
     """Start the platform; in the foreground until Ctrl-C, SIGTERM or `torpor down`."""
+    refuse_another(config)
     if detach:
         start_detached(config, sources)
         return
@@ -216,11 +217,31 @@ def status(config: Config) -> dict[str, Any]:
 
     Raises:
         NotRunningError: when it does not run.
+        AnotherPlatformError: when that of another project runs in its place.
     """
     content = json.loads(gateway.call("GET", f"http://127.0.0.1:{config.ports.platform}/platform/ps", time_limit_s=15.0))
     if not isinstance(content, dict) or "deliveries" not in content:
         raise NotRunningError(f"port {config.ports.platform} is not the platform's")
+    if content.get("project", str(config.project)) != str(config.project) and project.is_chosen():
+        raise AnotherPlatformError(
+            f"the platform on port {config.ports.platform} is that of {content['project']}, not of {config.project}: "
+            "stop it by `torpor down` there, or set TORPOR_PORT here for ports of its own"
+        )
     return content
+
+
+def refuse_another(config: Config) -> None:
+    """Go on unless another project's platform is where this one's should be.
+
+    Raises:
+        AnotherPlatformError: when it is.
+    """
+    try:
+        status(config)
+    except AnotherPlatformError:
+        raise
+    except CommandError:
+        return
 
 
 def mail(config: Config) -> None:

@@ -98,7 +98,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress
     sinks = Sinks(parts.functions, parts.producer, parts.http)
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
-    status = Status(config.bootstrap, parts.functions, dispatcher, parts.tally, parts.problems)
+    status = Status(config, parts.functions, dispatcher, parts.tally, parts.problems)
     beside = [*status.routes(), *touching.routes(parts.functions)]
     app = ingress.Ingress(parts.resources.brokers, parts.producer, beside)
     port = config.ports.platform

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from eventing import kafka
+from eventing.local.config import Config
 from eventing.local.dispatcher import Dispatcher
 from eventing.local.functions import Functions
 from eventing.local.tally import Tally
@@ -27,10 +28,10 @@ class Status:
     """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
 
     def __init__(
-        self, bootstrap: str, functions: Functions, dispatcher: Dispatcher, tally: Tally, problems: Sequence[str] = ()
+        self, config: Config, functions: Functions, dispatcher: Dispatcher, tally: Tally, problems: Sequence[str]
     ) -> None:
         self._tally, self._problems = tally, problems
-        self._bootstrap = bootstrap
+        self._config = config
         self._functions = functions
         self._dispatcher = dispatcher
 
@@ -54,12 +55,13 @@ class Status:
         """
         letters: int | None = None
         with contextlib.suppress(kafka.KafkaUnavailableError):
-            letters = (await asyncio.to_thread(kafka.sizes, self._bootstrap, [DEAD_LETTERS]))[DEAD_LETTERS]
+            letters = (await asyncio.to_thread(kafka.sizes, self._config.bootstrap, [DEAD_LETTERS]))[DEAD_LETTERS]
         lag = await self._dispatcher.lags()
         deliveries = {
             name: dataclasses.asdict(counts) | {"lag": lag.get(name)} for name, counts in self._dispatcher.counts.items()
         }
         return {
+            "project": str(self._config.project),
             "functions": {s.function.name: self._function(s.function.name) for s in self._functions.all()},
             "deliveries": deliveries,
             "in_flight": self._dispatcher.in_flight,

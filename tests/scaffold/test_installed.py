@@ -9,7 +9,7 @@ import sys
 import time
 import venv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -75,13 +75,13 @@ class Project:
             call, cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def fails(self, command: str, *arguments: str) -> str:
+    def fails(self, command: str, *arguments: str, code: int = 1) -> str:
         """What a command says that must not succeed."""
         environ = {**os.environ, **self.environ}
         environ.pop("PYTHONPATH", None)
         call = [str(self.commands / command), *arguments]
         done = subprocess.run(call, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=110)
-        assert done.returncode == 1, f"{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
     def taken_up(self, times: int) -> None:
@@ -158,6 +158,13 @@ def test_an_agent_that_is_saved_broken_is_told_and_one_that_is_added_later_works
         said, _ = asking.communicate(timeout=60)
         assert asking.returncode == 0 and "This is what the fake model says." in said and "2 steps" in said
     until(lambda: told not in project.run("torpor", "ps"), "nothing is wrong any more")
+
+    another = replace(project, folder=project.folder.parent / "another")
+    another.folder.mkdir()
+    another.run("torpor", "new", "workflow", "songs")
+    for command in (("ask", "Why do bats hibernate?"), ("ps",), ("up", "--detach")):
+        refused = another.fails("torpor", *command, code=3)
+        assert f"is that of {project.folder}, not of {another.folder}" in refused and "TORPOR_PORT" in refused
 
     project.run("torpor", "down")
     project.run("torpor", "new", "agent", "translator")
