@@ -22,11 +22,9 @@ from eventing.errors import AgentError, ContractError, EventingError, StepConfli
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.stalls import ALARM
-from eventing.state import step_of
+from eventing.state import STEP_FAILED, step_of
 from eventing.workflow import Step
 from schemas import Contract, StepState, contract_for
-
-STEP_FAILED = "step_failed"  # in a request's trail alone; it is published nowhere
 
 
 class Models(Protocol):

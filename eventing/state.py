@@ -20,6 +20,7 @@ from eventing.workflow import Workflow
 from schemas import WorkflowState
 from schemas.research import StepState
 
+STEP_FAILED = "step_failed"  # in a request's trail alone; it is published nowhere
 # The fields of an event's data that the fold and a reader of the trail need; the rest stays in the topic.
 _NOTED = ("topic", "depth", "part", "of", "revision", "question", "reason", "claims", "metadata")
 _MEANT = {"email", "sources", "link"}  # the fields of the metadata that have a meaning; they are text
@@ -137,11 +138,21 @@ def _valid(events: list[Event]) -> list[Event]:
     return [e for e in events if rerun_of(e) == began.get(notes(e).get("part") or 0, 0)]
 
 
-def overdue(state: WorkflowState, now: datetime) -> WorkflowState:
+def overdue(state: WorkflowState, events: list[Event], now: datetime) -> WorkflowState:
     """The state as it is at this moment: a running request whose deadline has passed has failed."""
-    if state.status == "running" and state.deadline and now > datetime.fromisoformat(state.deadline):
-        return state.model_copy(update={"status": "failed", "reason": f"the deadline {state.deadline} has passed"})
+    if state.status == "running" and state.deadline and now > (deadline := datetime.fromisoformat(state.deadline)):
+        return state.model_copy(update={"status": "failed", "reason": missed(deadline, events, state.edition)})
     return state
+
+
+def missed(deadline: datetime, events: list[Event], edition: int) -> str:
+    """That a deadline has passed, and what kept the request from its end, where a step of its edition told of it."""
+    passed = f"the deadline {deadline:%Y-%m-%d %H:%M:%S} UTC has passed"
+    told = [event for event in events if event.type == STEP_FAILED and edition_of(event) == edition]
+    if not told:
+        return passed
+    where, why = told[-1].source.removeprefix("/agents/"), notes(told[-1]).get("reason", "it told no reason")
+    return f"{passed}; the last failure was in {where}: {why}"
 
 
 def _foreign(event: Event) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventing import deadletters
-from eventing.adapter import STEP_FAILED
 from eventing.apis import routes
 from eventing.deadletters import DeadLetter, Place
 from eventing.editions import edition_of, newest
@@ -17,7 +16,7 @@ from eventing.envelope import Event
 from eventing.errors import ContractError
 from eventing.redriving import Redriver
 from eventing.runtime import Runtime
-from eventing.state import fold
+from eventing.state import STEP_FAILED, fold
 from schemas import gateway as told
 
 PAGE = 100  # letters

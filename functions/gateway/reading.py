@@ -39,7 +39,8 @@ async def trail(request_id: UUID, runtime: Runtime) -> list[Event]:
 
 async def state(request_id: UUID, runtime: Runtime) -> WorkflowState:
     """Where a request stands at this moment, its deadline counted exactly."""
-    return overdue(fold(request_id, await trail(request_id, runtime), runtime.workflow), runtime.clock())
+    events = await trail(request_id, runtime)
+    return overdue(fold(request_id, events, runtime.workflow), events, runtime.clock())
 
 
 async def report(request_id: UUID, form: str, edition: str, runtime: Runtime) -> bytes:

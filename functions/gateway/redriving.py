@@ -123,7 +123,7 @@ def _told(request_id: UUID, edition: int, opened: Event | None, sent: Iterable[E
 
 def _late(state: WorkflowState, runtime: Runtime) -> bool:
     """Whether a running request's deadline has passed, and nobody has ended it yet."""
-    return state.status == "running" and overdue(state, runtime.clock()).status == "failed"
+    return state.status == "running" and overdue(state, [], runtime.clock()).status == "failed"
 
 
 def _why(state: WorkflowState, runtime: Runtime) -> str:

@@ -81,7 +81,7 @@ async def progress(request_id: UUID, runtime: Runtime, desk: Desk, last: str | N
         for message in [*stream.progress(events), *await stream.words()]:
             heard = clock()
             yield message
-        now = overdue(fold(request_id, events, runtime.workflow), runtime.clock())
+        now = overdue(fold(request_id, events, runtime.workflow), events, runtime.clock())
         if now.status != "running":
             yield f"event: end\ndata: {now.model_dump_json()}\n\n"
             return

@@ -10,14 +10,13 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from eventing import ids, telemetry
-from eventing.adapter import STEP_FAILED
 from eventing.deadletters import told
 from eventing.editions import account, attribute, edition_of, newest, suffix
 from eventing.envelope import Event, parsed
 from eventing.errors import EventingError
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
-from eventing.state import deadline_of, fold, is_dead_letter, notes
+from eventing.state import deadline_of, fold, is_dead_letter, missed, notes
 from functions.accounts import Desk
 from schemas import Contract, RequestMetadata, WorkflowState, contract_for
 
@@ -103,8 +102,7 @@ class Tracker:
             # A later edition has a later deadline, and its own entry here.
             later = state.edition and state.deadline and datetime.fromisoformat(state.deadline) > now
             if state.status == "running" and not later:
-                passed = f"the deadline {datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC has passed"
-                await self.end(request_id, events, passed + _hindered(events, state.edition))
+                await self.end(request_id, events, missed(datetime.fromisoformat(moment), events, state.edition))
                 count += 1
             await self._runtime.store.delete(key)
         return count
@@ -157,14 +155,6 @@ class Tracker:
             **telemetry.context(),
         }
         return Event(attributes, data.model_dump_json().encode())
-
-
-def _hindered(events: list[Event], edition: int) -> str:
-    """What kept a request from its end, where a step of its edition told that it failed."""
-    told = [event for event in events if event.type == STEP_FAILED and edition_of(event) == edition]
-    return (
-        f"; the last failure was in {told[-1].source.removeprefix('/agents/')}: {notes(told[-1])['reason']}" if told else ""
-    )
 
 
 def _named_in(event: Event) -> UUID | None:

@@ -72,10 +72,13 @@ def test_any_order_of_the_same_events_gives_the_same_state():
 
 
 def test_the_deadline_counts_to_the_moment():
-    state = fold(REQUEST, history()[:2], WORKFLOW)
-    assert overdue(state, NOON + timedelta(minutes=30)).status == "running"
-    late = overdue(state, NOON + timedelta(minutes=30, seconds=1))
-    assert late.status == "failed" and "deadline" in late.reason
+    events = history()[:2]
+    events.append(event("step_failed", {"reason": "out of ink"}, source="/agents/planner/plan"))
+    state = fold(REQUEST, events, WORKFLOW)
+    assert overdue(state, events, NOON + timedelta(minutes=30)).status == "running"
+    late = overdue(state, events, NOON + timedelta(minutes=30, seconds=1))
+    assert late.status == "failed"
+    assert late.reason == "the deadline 2026-01-01 12:30:00 UTC has passed; the last failure was in planner/plan: out of ink"
 
 
 async def test_the_journal_notes_each_event_once_and_no_large_data():
