@@ -72,6 +72,8 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     revision = f" rev {event['revision']}" if event.get("revision", "0") != "0" else ""
     told = f"{seconds:5.1f} s {tokens:5d} tokens" + ("  woken from zero" if woken else "")
     yield f"{clock(event)}  {place[2]:<19}{part + revision:<14}{_result(event):<23}{told}"
+    if event["type"] == "part_abandoned" and (reason := event.get("notes", {}).get("reason")):
+        yield click.style(f"{'':<10}{plain(reason)}", fg="yellow")
 
 
 def _result(event: dict[str, Any]) -> str:

@@ -123,6 +123,8 @@ def ask(
     """Ask for a report on TOPIC and watch it being made."""
     from eventing.cli import platform, watching
 
+    if not topic.strip():
+        raise click.UsageError("TOPIC is empty: write what is asked, in quotes")
     if tokens and not as_json:
         raise click.UsageError("--tokens goes with --json; on a terminal the picture shows what the models say")
     chosen = project.config()

@@ -147,6 +147,12 @@ def test_a_line_tells_agent_part_result_time_tokens_and_waking():
     assert (story.steps, story.tokens, story.wakes) == (2, 80, 2)
 
 
+def test_why_a_part_was_abandoned_is_told():
+    given_up = event("part_abandoned", 3, "/agents/research_assistant/research", 2, part="1", **COST)
+    _, reason = asking.lines(given_up | {"notes": {"reason": "nothing was found\x1b[2J in 12 documents"}}, Story("r"))
+    assert "nothing was found" in reason and "in 12 documents" in reason and "\x1b[2J" not in reason
+
+
 def test_a_dead_letter_is_told():
     dead = STORY[1] | {"knativeerrorcode": "422", "reason": "depth: too deep"}
     assert "given up: research_questions: depth: too deep" in next(iter(asking.lines(dead, Story("r"))))
@@ -195,6 +201,7 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
     [
         (("ask", "x", "--depth", "9"), 2, "9 is not in the range 1<=x<=5"),
         (("ask", "x"), 3, "nobody answers at"),
+        (("ask", " "), 2, "TOPIC is empty: write what is asked"),
         (("ask", "x", "--tokens"), 2, "--tokens goes with --json"),
         (("ps",), 3, "start the platform with `torpor up`"),
         (("trail", "no-uuid"), 2, "is not a valid UUID"),
