@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,8 @@ import urllib3
 from eventing.cli.errors import CommandError, NotRunningError
 
 _HTTP = urllib3.PoolManager(retries=False)
-MOST_MISSES = 30  # about a minute without any answer
+MOST_MISSES = 30  # about a minute in which nobody answers
+SILENT_S = 35.0  # that a stream may be: its heartbeat comes every ten
 
 
 def call(
@@ -51,20 +53,24 @@ def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]
 
     Raises:
         NotRunningError: when the gateway stays away.
+        CommandError: when there was no news for `time_limit_s`.
     """
-    last, misses = "", 0
+    last, misses, news = "", 0, time.monotonic()
+    limits = urllib3.Timeout(connect=10.0, read=min(SILENT_S, time_limit_s))
     while True:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
         try:
-            answer = _HTTP.request(
-                "GET", url, headers=headers, preload_content=False, timeout=urllib3.Timeout(10, time_limit_s)
-            )
+            answer = _HTTP.request("GET", url, headers=headers, preload_content=False, timeout=limits)
             if answer.status >= 500 and misses < MOST_MISSES:
                 raise urllib3.exceptions.HTTPError(f"status {answer.status}")  # it is being started again
             if answer.status >= 400:
                 raise CommandError(f"{url} answered {answer.status}: {problem(answer.read())}")
             for fields in _messages(answer):
                 misses = 0
+                if "data" not in fields:  # a heartbeat
+                    _go_on(news, time_limit_s)
+                    continue
+                news = time.monotonic()
                 last = fields.get("id", last)
                 yield fields.get("event", "message"), json.loads(fields["data"])
                 if fields.get("event") == "end":
@@ -73,21 +79,22 @@ def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]
             misses += 1
             if misses > MOST_MISSES:
                 raise NotRunningError(f"{url} does not answer any more ({type(error).__name__})") from error
-        _pause(misses)
+        _go_on(news, time_limit_s)
+        time.sleep(min(0.2 * (misses + 1), 2.0))
 
 
-def _pause(misses: int) -> None:
-    import time
-
-    time.sleep(min(0.2 * (misses + 1), 2.0))
+def _go_on(news: float, time_limit_s: float) -> None:
+    if time.monotonic() - news > time_limit_s:
+        raise CommandError(
+            f"no news for {time_limit_s:g} s; the request goes on: see `torpor trail`, or wait longer (--wait)"
+        )
 
 
 def _messages(answer: urllib3.BaseHTTPResponse) -> Iterator[dict[str, str]]:
+    """The fields of each block, none for one of comments alone."""
     buffer, decoded = "", codecs.getincrementaldecoder("utf-8")("replace")
     for chunk in answer.stream(amt=None):
         buffer += decoded.decode(chunk)
         while "\n\n" in buffer:
             block, buffer = buffer.split("\n\n", 1)
-            fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))
-            if "data" in fields:
-                yield fields
+            yield dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))

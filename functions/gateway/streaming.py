@@ -32,7 +32,7 @@ RETRY_MS = 1000
 WIDTH = 6  # characters of a hash
 LONGEST_ID = 7_000  # a client could not send more back in a header; one that comes back then gets some events again
 _POSITION = re.compile(r"((?:[A-Za-z0-9_-]{6})+)~([0-9rd.]*)")
-_CALL = re.compile(r"[^/]+/(?P<step>[^/#]+)/(?P<part>-|\d{1,9})\.(?P<revision>\d{1,9})#\d+\.\d+")
+_CALL = re.compile(r"[^/]+/(?P<step>[^/#]+)/(?P<part>-|\d{1,9})\.(?P<revision>\d{1,9})#\d+\.\d+(?:~[0-9a-f]{12})?")
 
 
 class Position:

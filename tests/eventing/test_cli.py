@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from eventing.cli import asking, documents, gateway, trails, watching
 from eventing.cli.asking import Story
-from eventing.cli.errors import CommandError
+from eventing.cli.errors import CommandError, NotRunningError
 from eventing.cli.picture import Picture
 from eventing.local.ports import row
 from eventing.workflow import named
@@ -129,6 +130,38 @@ def test_a_stream_that_breaks_is_taken_up_where_it_was():
         server.shutdown()
     assert found == [("tokens", {}), ("end", {"topic": "é"})]
     assert Cutting.came == [None, "a~1", "a~1", "a~1"]
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """A stream without news for a while: heartbeats alone, then its end, if any."""
+
+    beats, end = 10, b'event: end\ndata: {"topic": "x"}\n\n'
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        for _ in range(self.beats):
+            self.wfile.write(b": still running\n\n")
+            time.sleep(0.1)
+        self.wfile.write(self.end)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_request_without_news_is_followed_as_long_as_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr(gateway, "SILENT_S", 0.4)
+    monkeypatch.setattr(gateway, "MOST_MISSES", 0)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x"
+        assert list(gateway.events(url, 60.0)) == [("end", {"topic": "x"})]
+        monkeypatch.setattr(Quiet, "end", b"")
+        with pytest.raises(CommandError, match=r"no news for 2.5 s; the request goes on"):
+            list(gateway.events(url, 2.5))
+        monkeypatch.setattr(Quiet, "do_GET", lambda _: time.sleep(3))
+        with pytest.raises(NotRunningError, match="does not answer any more"):
+            list(gateway.events(url, 60.0))
+        server.shutdown()
 
 
 def test_a_join_is_done_with_all_its_parts_at_once():

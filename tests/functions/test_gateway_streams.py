@@ -20,6 +20,7 @@ from eventing.runtime import Runtime
 from eventing.state import Journal
 from eventing.store import Store
 from eventing.testing import NOON, memory_bucket
+from eventing.workflow import named
 from functions import accounts
 from functions.accounts import Desk
 from functions.gateway import main, streaming
@@ -314,3 +315,10 @@ async def test_an_agent_that_dies_and_asks_again_says_nothing_twice(world: World
         await world.happened("research_complete", 2, "/agents/formatter/format")
         await looking
     assert browser.ended and browser.texts == {KEY: whole} and browser.given == len(whole) and len(server.calls) == 1
+
+
+@pytest.mark.parametrize("suffix", ["", "~0123456789ab"])
+def test_a_piece_says_whose_call_it_is_of_a_step_that_was_sent_on_too(suffix: str) -> None:
+    piece = {"call": f"{REQUEST}~1/research/2.1#1.0{suffix}", "at": 0, "text": "x", "done": False}
+    told = streaming.told(piece, named("research"))
+    assert (told["step"], told["agent"], told["part"], told["revision"]) == ("research", "research_assistant", 2, 1)
