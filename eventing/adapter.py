@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from eventing import ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey, Usage
 from eventing.answering import cost_of, events_of
-from eventing.editions import ADDRESSEE, account, edition_of, redriven_of, rerun_of, suffix
+from eventing.editions import ADDRESSEE, account, edition_of, is_sent_on, rerun_of, suffix
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
 from eventing.publishing import resolved
@@ -208,7 +208,7 @@ class _Run:
             budget_tokens=budget,
             time_limit_s=self.runtime.time_limit_s,
             traceparent=telemetry.context().get("traceparent"),
-            redriven=edition_of(self.event) + redriven_of(self.event) > 0,
+            redriven=is_sent_on(self.event),
         )
         return Context(
             key=self.key,

@@ -37,6 +37,11 @@ def redriven_of(event: Event) -> int:
     return _number(event, REDRIVEN)
 
 
+def is_sent_on(event: Event) -> bool:
+    """Whether somebody sent the event on, or it follows from one that was."""
+    return bool(edition_of(event) or redriven_of(event))
+
+
 def _number(event: Event, name: str) -> int:
     """Whatever else stands there, by whomever it was put there, is none."""
     value = event.get(name)

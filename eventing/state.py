@@ -138,11 +138,17 @@ def _valid(events: list[Event]) -> list[Event]:
     return [e for e in events if rerun_of(e) == began.get(notes(e).get("part") or 0, 0)]
 
 
+def is_late(state: WorkflowState, now: datetime) -> bool:
+    """Whether a running request's deadline has passed, and nobody has ended it yet."""
+    return state.status == "running" and state.deadline is not None and now > datetime.fromisoformat(state.deadline)
+
+
 def overdue(state: WorkflowState, events: list[Event], now: datetime) -> WorkflowState:
     """The state as it is at this moment: a running request whose deadline has passed has failed."""
-    if state.status == "running" and state.deadline and now > (deadline := datetime.fromisoformat(state.deadline)):
-        return state.model_copy(update={"status": "failed", "reason": missed(deadline, events, state.edition)})
-    return state
+    if state.deadline is None or not is_late(state, now):
+        return state
+    reason = missed(datetime.fromisoformat(state.deadline), events, state.edition)
+    return state.model_copy(update={"status": "failed", "reason": reason})
 
 
 def missed(deadline: datetime, events: list[Event], edition: int) -> str:

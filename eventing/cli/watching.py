@@ -18,6 +18,7 @@ from eventing.cli.errors import CommandError, NotRunningError
 Look = Callable[[], dict[str, Any]]
 Events = Iterator[tuple[str, dict[str, Any]]]
 LOOK_EVERY_S = 0.4
+NOTICE_EVERY_S = 2.0  # where only what is wrong is looked for: each look asks every consumer's thread
 
 
 def follow(
@@ -35,13 +36,10 @@ def follow(
         with_tokens: whether the JSON lines have what the models say, too.
     """
     events = gateway.events(f"{url}/research/{request_id}/events", time_limit_s)
-    if as_json:
-        with _looking(_Problems(_complain).take, look):
-            return _as_json(request_id, events, with_tokens)
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not as_json:
         return _as_picture(request_id, events, look)
-    with _looking(_Problems(_complain).take, look):
-        return _as_lines(request_id, events, say)
+    with _looking(_Problems(_complain).take, look, NOTICE_EVERY_S):
+        return _as_json(request_id, events, with_tokens) if as_json else _as_lines(request_id, events, say)
 
 
 def _complain(problem: str) -> None:
@@ -112,14 +110,14 @@ def _as_picture(request_id: str, events: Events, look: Look | None) -> Story:
         picture.processes(found["functions"])
         problems.take(found)
 
-    with Live(picture, console=console, refresh_per_second=8, transient=True), _looking(looked, look):
+    with Live(picture, console=console, refresh_per_second=8, transient=True), _looking(looked, look, LOOK_EVERY_S):
         return _as_lines(
             request_id, seen(), lambda line: console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
         )
 
 
 @contextlib.contextmanager
-def _looking(take: Callable[[dict[str, Any]], None], look: Look | None) -> Iterator[None]:
+def _looking(take: Callable[[dict[str, Any]], None], look: Look | None, every_s: float) -> Iterator[None]:
     """Ask the platform how it fares while the block goes on."""
     over = threading.Event()
 
@@ -127,7 +125,7 @@ def _looking(take: Callable[[dict[str, Any]], None], look: Look | None) -> Itera
         while look is not None and not over.is_set():
             with contextlib.suppress(CommandError, NotRunningError, KeyError):
                 take(look())
-            over.wait(LOOK_EVERY_S)
+            over.wait(every_s)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

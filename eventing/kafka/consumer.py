@@ -43,12 +43,12 @@ class Consumer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
         topics = sorted(topics)
-        instance = f"{member}-{zlib.crc32(' '.join(topics).encode()):08x}"
+        static = {"group.instance.id": f"{member}-{zlib.crc32(' '.join(topics).encode()):08x}"} if member else {}
         self._consumer = ck.Consumer(
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": group,
-                **({"group.instance.id": instance} if member else {}),
+                **static,
                 "auto.offset.reset": "latest" if from_latest else "earliest",
                 "enable.auto.offset.store": False,
                 "auto.commit.interval.ms": 200,

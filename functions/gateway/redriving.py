@@ -12,7 +12,7 @@ from eventing.envelope import Event
 from eventing.errors import EventingError
 from eventing.redriving import Edition, Redriver
 from eventing.runtime import Runtime
-from eventing.state import fold, overdue
+from eventing.state import fold, is_late
 from functions.accounts import Desk
 from functions.gateway import admission, reading
 from functions.gateway.letters import again, number
@@ -87,7 +87,7 @@ async def _plan(redriver: Redriver) -> tuple[WorkflowState, Plan]:
                 "ask anew with a new request id"
             )
         return state, Plan(edition, True, _unsent(every, edition.number))
-    if not pending or _late(state, runtime):
+    if not pending or is_late(state, runtime.clock()):
         raise NothingToRedriveError(_why(state, runtime))
     return state, Plan(letters=pending)
 
@@ -121,15 +121,10 @@ def _told(request_id: UUID, edition: int, opened: Event | None, sent: Iterable[E
     )
 
 
-def _late(state: WorkflowState, runtime: Runtime) -> bool:
-    """Whether a running request's deadline has passed, and nobody has ended it yet."""
-    return state.status == "running" and overdue(state, [], runtime.clock()).status == "failed"
-
-
 def _why(state: WorkflowState, runtime: Runtime) -> str:
     request = f"request {state.request_id}"
     if state.status == "complete":
         return f"{request} is complete: no dead letter waits, and no part was abandoned"
-    if _late(state, runtime):
+    if is_late(state, runtime.clock()):
         return f"{request} is still running, its deadline has passed, and the tracker ends it within minutes: try again then"
     return f"{request} is running and no dead letter of it waits"

@@ -11,6 +11,7 @@ import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,20 +70,18 @@ class Project:
         return _run([str(self.commands / command), *arguments], self.folder, **self.environ).stdout
 
     def begun(self, command: str, *arguments: str) -> subprocess.Popen[str]:
-        call, environ = [str(self.commands / command), *arguments], {**os.environ, **self.environ}
+        return subprocess.Popen(**self._call(command, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def _call(self, command: str, *arguments: str) -> dict[str, Any]:
+        environ = {**os.environ, **self.environ}
         environ.pop("PYTHONPATH", None)
-        return subprocess.Popen(
-            call, cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return {"args": [str(self.commands / command), *arguments], "cwd": self.folder, "env": environ, "text": True}
 
     def fails(self, command: str, *arguments: str, code: int = 1) -> str:
         """What a command says that must not succeed."""
-        environ = {**os.environ, **self.environ}
-        environ.pop("PYTHONPATH", None)
-        call = [str(self.commands / command), *arguments]
-        done = subprocess.run(call, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=110)
+        done = subprocess.run(**self._call(command, *arguments), capture_output=True, timeout=110)
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+        return str(done.stdout + done.stderr)
 
     def taken_up(self, times: int) -> None:
         """Wait until the platform says for that many times that it took up what was saved."""
