@@ -6,6 +6,7 @@ What Serving does (waking, holding, scaling, queueing, draining, rolling out) is
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from tests.local.running import HTTP, Running, until
 
 pytestmark = pytest.mark.timeout(900, func_only=True)  # images are built and applied before, which takes longer
 SLOW = Scripted(delay_s=8.0)
+QUESTION = "How large is an ML-KEM-768 ciphertext?"
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +59,9 @@ def mails(platform: Running, *requests: str) -> list[int]:
 
 
 def asked(platform: Running, number: int) -> list[str]:
-    """Requests, all at once."""
+    """Requests, all at once; each asks what the documents answer, or else its research would end without a model's call."""
     with ThreadPoolExecutor(number) as many:
-        return list(many.map(lambda n: platform.ask(f"How large is key {n}?", 1, email="me@example.org"), range(number)))
+        return list(many.map(lambda _: platform.ask(QUESTION, 1, email="me@example.org"), range(number)))
 
 
 def kept(platform: Running, model: FakeServer, requests: list[str], limit_s: float = 300) -> None:
@@ -77,7 +79,7 @@ def test_a_request_wakes_the_agents_from_zero_ends_in_a_report_and_a_mail_and_le
 ) -> None:
     pods.none()
     before = counts(platform)
-    done = platform.torpor("ask", "How large is an ML-KEM-768 ciphertext?", "--to", "me@example.org", "--depth", "1")
+    done = platform.torpor("ask", QUESTION, "--to", "me@example.org", "--depth", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     request_id = done.stdout.split()[1]
     page = HTTP.request("GET", f"{platform.gateway}/report/{request_id}")
@@ -131,11 +133,11 @@ def test_a_pod_is_given_no_more_than_it_takes_and_the_rest_waits(
     _annotate(pods, cluster, "research-assistant", {"autoscaling.knative.dev/max-scale": "1"})
     before = counts(platform)
     model.calls.clear()
-    model.otherwise = Scripted(delay_s=30.0)
+    model.otherwise = Scripted(delay_s=20.0)
     try:
         requests = asked(platform, 3 * limit)
         until(lambda: _in_flight(platform) >= 3 * limit and len(_asking(model)) >= limit, f"{3 * limit} deliveries", 120)
-        assert len(_asking(model)) == limit
+        assert max(len(_asking(model)) for _ in range(30) if not time.sleep(0.1)) == limit
         assert len(pods.ready("research-assistant")) == 1
         model.otherwise = Scripted()
         kept(platform, model, requests, 600)
@@ -192,7 +194,7 @@ def test_a_request_that_a_real_model_works_on_ends_in_a_report_and_a_mail(
     try:
         terraform.apply(pools=str(pools), models={"writer": model_server.ALIAS})
         pods.deployed()
-        request_id = platform.ask("How large is an ML-KEM-768 ciphertext?", 1, email="me@example.org")
+        request_id = platform.ask(QUESTION, 1, email="me@example.org")
         platform.completed(request_id, 600)
         until(lambda: mails(platform, request_id) == [1], "the mail", 120)
         assert b"ML-KEM" in HTTP.request("GET", f"{platform.gateway}/report/{request_id}").data
@@ -243,8 +245,9 @@ def _annotate(pods: Pods, cluster: Kubectl, agent: str, annotations: dict[str, s
 
 
 def _asking(model: FakeServer) -> set[str]:
-    """The requests for which the model was asked; a step may ask several things at once."""
-    return {str(call.key).partition("/")[0] for call in model.calls}
+    """The requests whose research waits for the model; a step may ask several things at once."""
+    waiting = [call.key.split("/") for call in model.calls if not call.tokens]
+    return {request for request, step, *_ in waiting if step == "research"}
 
 
 def _in_flight(platform: Running) -> int:
