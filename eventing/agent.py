@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from eventing import places
 from eventing.editions import account, suffix
 from eventing.errors import WorkflowError
 from schemas import Contract, StepState
@@ -204,7 +205,7 @@ def agent(name: str) -> Callable[[Handler], Agent]:
     """
 
     def register(handler: Handler) -> Agent:
-        where = f"agent {name!r} ({inspect.getsourcefile(handler)}:{handler.__code__.co_firstlineno})"
+        where = f"{places.of_function(handler)}: agent {name!r}"
         if not inspect.iscoroutinefunction(handler):
             raise WorkflowError(f"{where}: the handler must be `async def`")
         hints = typing.get_type_hints(handler)
@@ -231,4 +232,5 @@ def _contracts(hint: Any, where: str) -> tuple[tuple[type[Contract], ...], bool]
         return (), False
     if isinstance(hint, type) and issubclass(hint, Contract) and hint.event:
         return (hint,), False
-    raise WorkflowError(f"{where}: {hint!r} is no contract; annotate with classes from `schemas`")
+    shown = hint.__name__ if isinstance(hint, type) else repr(hint)
+    raise WorkflowError(f"{where}: {shown} is no contract; annotate with classes from `schemas`")

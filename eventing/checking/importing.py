@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from eventing import places
-from eventing.checking.problem import Problem, at
+from eventing.checking.problem import Problem, at, parsed
+from eventing.errors import WorkflowError
 
 
 @dataclass
@@ -61,5 +62,6 @@ def _told(file: str, error: BaseException) -> Problem:
         return at(where, f"imports {error.name}, which is not there: install it, or mend the name")
     if isinstance(error, SystemExit):
         return at(where, "ends the process when it is imported: remove that")
-    kind = "" if type(error).__name__ == "WorkflowError" else f"{type(error).__name__} when it is imported: "
-    return at(where, f"{kind}{error}")
+    if isinstance(error, WorkflowError):  # it names the place itself
+        return parsed(str(error))
+    return at(where, f"{type(error).__name__} when it is imported: {error}")

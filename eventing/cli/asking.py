@@ -82,6 +82,8 @@ def _result(event: dict[str, Any]) -> str:
         return f"{notes.get('of', 1)} questions"
     if event["type"] == "summary_ready":
         return f"{notes.get('claims', 0)} claims written"
+    if event["type"] == "research_complete" and notes.get("claims") == 0:
+        return "report without a claim"
     kind = str(event["type"])
     return _VERDICTS.get(kind, kind.replace("_", " "))
 

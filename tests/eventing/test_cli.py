@@ -180,6 +180,13 @@ def test_a_line_tells_agent_part_result_time_tokens_and_waking():
     assert (story.steps, story.tokens, story.wakes) == (2, 80, 2)
 
 
+@pytest.mark.parametrize(("claims", "told"), [(0, "report without a claim"), (3, "research complete")])
+def test_that_a_report_makes_no_claim_is_told(claims: int, told: str):
+    done = event("research_complete", 3, "/agents/formatter/format", 2, **COST)
+    (line,) = asking.lines(done | {"notes": {"claims": claims}}, Story("r"))
+    assert told in line
+
+
 def test_why_a_part_was_abandoned_is_told():
     given_up = event("part_abandoned", 3, "/agents/research_assistant/research", 2, part="1", **COST)
     _, reason = asking.lines(given_up | {"notes": {"reason": "nothing was found\x1b[2J in 12 documents"}}, Story("r"))

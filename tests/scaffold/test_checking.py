@@ -45,7 +45,7 @@ def test_what_was_made_and_this_repository_are_sound(project: Path) -> None:
         (AGENT, "-> Answer", "-> Answer | Draft", f"{AGENT}:6: may answer letters_drafts (Draft), which no step of it"),
         (AGENT, "-> Answer", "-> list[Answer]", f"{AGENT}:6: returns several events, but no step of it in letters.yaml has `fan_out: N`"),
         (AGENT, "async def", "def", f"{AGENT}:7: is no Python: 'await' outside async function"),
-        (AGENT, "-> Answer:", "-> str:", "is no contract; annotate with classes from `schemas`"),
+        (AGENT, "-> Answer:", "-> str:", f"{AGENT}:6: agent 'editor': str is no contract; annotate with classes from `schemas`"),
         (AGENT, "handle(", "handel(", f"{AGENT}:1: has no `handle`: write `@agent(\"editor\")` above `async def handle("),
         (AGENT, '@agent("editor")\n', "", f"{AGENT}:5: its `handle` was not made by @agent"),
         (AGENT, '@agent("editor")', '@agent("writer")', f"{AGENT}:6: is @agent('writer') in the folder editor: one name for both"),
