@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from eventing.crashes import PLACES
 from eventing.errors import EventingError
-from eventing.workflow import line_of
+from eventing.workflow import line_of, no_such_key, no_yaml
 
 SHIPPED = Path(__file__).with_name("scenarios")
 KILLS = ("agents", "dispatcher", "broker", "model", "scheduler")
@@ -157,16 +157,21 @@ def load(given: str) -> Scenario:
         shipped = ", ".join(names())
         raise ScenarioError(f"{given}: {error.strerror}; name a file, or one of {shipped}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        line, what = no_yaml(error)
+        raise ScenarioError(f"{path}:{line}: is no YAML: {what}") from error
     if not isinstance(content, dict):
         raise ScenarioError(f"{path}:1: a scenario is a mapping such as `requests: 100`, got {type(content).__name__}")
     try:
         return Scenario.model_validate(content)
     except ValidationError as error:
-        told = (_told(path, text, fault["loc"], fault["msg"]) for fault in error.errors(include_url=False))
-        raise ScenarioError("\n".join(told)) from error
+        raise ScenarioError("\n".join(_told(path, text, fault) for fault in error.errors(include_url=False))) from error
 
 
-def _told(path: Path, text: str, loc: tuple[Any, ...], message: str) -> str:
-    field = f"{'.'.join(map(str, loc))}: " if loc else ""
-    return f"{path}:{line_of(text, *loc)}: {field}{message.removeprefix('Value error, ')}"
+def _told(path: Path, text: str, fault: Any) -> str:
+    loc, what = fault["loc"], fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        what = no_such_key(str(loc[-1]), _SECTIONS[str(loc[0]) if len(loc) > 1 else ""].model_fields)
+    return f"{path}:{line_of(text, *loc)}: {'.'.join(map(str, loc))}{': ' if loc else ''}{what}"
+
+
+_SECTIONS: dict[str, type[_Part]] = {"": Scenario, "model": Stub, "faults": Fault}

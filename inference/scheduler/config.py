@@ -119,13 +119,31 @@ def load(path: Path) -> Pools:
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error
+        raise ConfigurationError(f"{path}:{mark.line + 1 if mark else 1}: is no YAML: {problem}") from error
     try:
         return Pools.model_validate(content)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        told = (f"{path}:{_line(node, fault['loc'])}: {_field(fault['loc'])}{fault['msg']}" for fault in faults)
+        told = (f"{path}:{_line(node, fault['loc'])}: {_field(fault['loc'])}{_wrong(fault)}" for fault in faults)
         raise ConfigurationError("\n".join(told)) from error
+
+
+def _wrong(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        section = next((step for step in reversed(fault["loc"][:-1]) if isinstance(step, str)), "")
+        return f"there is no such key; known: {', '.join(_SECTIONS[section].model_fields)}"
+    return str(fault["msg"].removeprefix("Value error, "))
+
+
+_SECTIONS: dict[str, type[_Part]] = {
+    "": Pools,
+    "pools": Pool,
+    "servers": Server,
+    "price": Price,
+    "breaker": Breaking,
+    "limits": Limits,
+}
 
 
 def _field(loc: tuple[int | str, ...]) -> str:

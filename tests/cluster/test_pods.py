@@ -27,7 +27,7 @@ from tests.cluster.program import Kubectl, Terraform
 from tests.local.running import HTTP, Running, until
 
 pytestmark = pytest.mark.timeout(900, func_only=True)  # images are built and applied before, which takes longer
-SLOW = Scripted(delay_s=8.0)
+SLOW = Scripted(delay_s=15.0)
 QUESTION = "How large is an ML-KEM-768 ciphertext?"
 
 
