@@ -17,18 +17,17 @@ from eventing.cli.errors import CommandError
 FORMS = {"html": "", "md": ".md", "json": ".json"}
 
 
-def audit(target: str, url: str, digest: str, options: list[str]) -> int:
-    """Audit a record in a file, or that of a request together with the report as the gateway shows it; the exit code.
+def audit_file(record: Path, digest: str, options: list[str]) -> int:
+    """Audit a record in a file; the exit code."""
+    return _run([str(record), "--digest", digest, *options])
+
+
+def audit(request: UUID, url: str, digest: str, options: list[str]) -> int:
+    """Audit the record of a request, together with the report as the gateway shows it; the exit code.
 
     Raises:
-        CommandError: there is neither such a file nor such a request, or it has no report.
+        CommandError: there is no such request, or it has no report.
     """
-    if Path(target).is_file():
-        return _run([target, "--digest", digest, *options])
-    try:
-        request = UUID(target)
-    except ValueError:
-        raise CommandError(f"{target} is neither a file nor the id of a request") from None
     with TemporaryDirectory() as folder:
         return _run([*_fetched(request, url, digest, Path(folder)), *options])
 

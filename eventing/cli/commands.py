@@ -14,6 +14,7 @@ import click
 
 from eventing.cli import asking, gateway, opening, project
 from eventing.cli.errors import CommandError, NotRunningError
+from eventing.cli.request_id import RequestId
 from eventing.local.errors import LocalPlatformError
 
 
@@ -165,9 +166,19 @@ def post(event: Path) -> None:
 
 
 @main.command()
-@click.argument("request_id", type=click.UUID)
+@click.option("--last", "most", default=10, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="Every request as a line of JSON, with its whole id.")
+def requests(most: int, as_json: bool) -> None:
+    """Show what was asked lately, the newest first, and what became of it."""
+    from eventing.cli import history
+
+    history.show(project.config(), most, as_json)
+
+
+@main.command()
+@click.argument("request_id", type=RequestId())
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def trail(request_id: str, as_json: bool) -> None:
+def trail(request_id: UUID, as_json: bool) -> None:
     """Show every event of a request, in order, with ids, times and causes."""
     from eventing.cli import trails
 
@@ -177,7 +188,7 @@ def trail(request_id: str, as_json: bool) -> None:
 
 @main.command()
 @click.option("--agent", help="Those of one agent.")
-@click.option("--request", type=click.UUID, help="Those of one request.")
+@click.option("--request", type=RequestId(), help="Those of one request.")
 @click.option("--all", "sent", is_flag=True, help="Those that were sent again, too.")
 @click.option("--json", "as_json", is_flag=True, help="Every letter as a line of JSON.")
 def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> None:
@@ -190,7 +201,7 @@ def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> 
 
 
 @main.command()
-@click.argument("request_id", type=click.UUID, required=False)
+@click.argument("request_id", type=RequestId(), required=False)
 @click.option("--all", "every", is_flag=True, help="Every request of which dead letters wait; no other failed one.")
 @click.option("--agent", help="Every request that waits because this agent failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
@@ -226,8 +237,13 @@ def audit(target: str, documents: str | None, digest: str, as_json: bool) -> Non
     from eventing.cli import auditing
 
     options = [*(["--documents", documents] if documents else []), *(["--json"] if as_json else [])]
-    url = "" if Path(target).is_file() else project.gateway_url(project.config())
-    sys.exit(auditing.audit(target, url, digest, options))
+    if Path(target).is_file():
+        sys.exit(auditing.audit_file(Path(target), digest, options))
+    try:
+        request_id = RequestId().convert(target, None, None)
+    except click.BadParameter as error:
+        raise CommandError(f"{target} is neither a file nor the id of a request") from error
+    sys.exit(auditing.audit(request_id, project.gateway_url(project.config()), digest, options))
 
 
 @main.command()

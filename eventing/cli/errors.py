@@ -14,6 +14,10 @@ class CommandError(click.ClickException):
         click.secho(f"torpor: {self.format_message()}", fg="red", err=True)
 
 
+class NotFoundError(CommandError):
+    """The gateway knows no such thing."""
+
+
 class NotRunningError(CommandError):
     """The platform is not there: exit code 3."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import urllib3
 
-from eventing.cli.errors import CommandError, NotRunningError
+from eventing.cli.errors import CommandError, NotFoundError, NotRunningError
 
 _HTTP = urllib3.PoolManager(retries=False)
 MOST_MISSES = 30  # about a minute in which nobody answers
@@ -24,6 +24,7 @@ def call(
 
     Raises:
         NotRunningError: when nobody answers at that address.
+        NotFoundError: when it knows no such thing.
         CommandError: with the problem that was answered.
     """
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -35,7 +36,8 @@ def call(
             f"nobody answers at {url}: start the platform with `torpor up` ({type(error).__name__})"
         ) from error
     if answer.status >= 400:
-        raise CommandError(f"{url} answered {answer.status}: {problem(answer.data)}")
+        kind = NotFoundError if answer.status == 404 else CommandError
+        raise kind(f"{url} answered {answer.status}: {problem(answer.data)}")
     return answer.data
 
 

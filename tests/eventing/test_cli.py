@@ -244,7 +244,7 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
         (("ask", " "), 2, "TOPIC is empty: write what is asked"),
         (("ask", "x", "--tokens"), 2, "--tokens goes with --json"),
         (("ps",), 3, "start the platform with `torpor up`"),
-        (("trail", "no-uuid"), 2, "is not a valid UUID"),
+        (("trail", "no-uuid"), 2, "'no-uuid' is no request's id: a UUID, or the first four characters of one or more"),
         (("post", "/absent.json"), 1, "cannot be read: No such file"),
         (("up", "--sources", "/absent"), 1, "is not there"),
     ],

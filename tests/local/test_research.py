@@ -77,6 +77,26 @@ def test_the_full_workflow_from_the_topic(platform):
     assert page.returncode == 0 and "research_complete" in page.stdout
 
 
+def test_what_was_asked_is_listed_newest_first_and_named_by_a_few_characters(platform):
+    asked = [platform.ask(topic, 1, email="list@example.org") for topic in ("the first\x1b[2J of two", "the second of two")]
+    for request_id in asked:
+        platform.completed(request_id)
+    listed = platform.torpor("requests", "--last", "2")
+    second, first = listed.stdout.splitlines()
+    assert (
+        listed.returncode == 0 and first.endswith("complete  the first[2J of two") and second.endswith("the second of two")
+    )
+    assert [line.split()[0] for line in (first, second)] == [request_id[:8] for request_id in asked]
+    whole = [json.loads(line) for line in platform.torpor("requests", "--last", "2", "--json").stdout.splitlines()]
+    assert [one["request_id"] for one in whole] == asked[::-1] and all("/report/" in one["link"] for one in whole)
+
+    assert platform.torpor("trail", first.split()[0]).stdout == platform.torpor("trail", asked[0]).stdout
+    shared = platform.torpor("trail", "0123")
+    assert shared.returncode == 1 and "no request begins with 0123: `torpor requests` lists them" in shared.stderr
+    elsewhere = platform.torpor("requests", TORPOR_URL=platform.gateway)
+    assert elsewhere.returncode == 1 and "a gateway tells nobody which requests there are" in elsewhere.stderr
+
+
 def test_the_full_workflow_from_plain_json_on_the_inbox(platform):
     request_id = str(uuid4())
     request = {"request_id": request_id, "topic": "edge computing", "depth": 1}
