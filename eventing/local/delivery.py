@@ -116,7 +116,7 @@ class Courier:
                 attempt += 1
                 counts.retries += 1
                 counts.retrying += attempt == 1
-                _log.info("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
+                _log.warning("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
                 await self._pause(route.delivery.backoff(attempt))
         finally:
             counts.retrying -= attempt > 0
