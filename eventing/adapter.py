@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -74,6 +75,25 @@ def faults(error: ValidationError) -> list[dict[str, Any]]:
         }
         for fault in error.errors(include_url=False, include_context=False)
     ]
+
+
+def _raised(error: Exception) -> str:
+    """An agent's error in a line: its kind and what it says; for a forgotten `await`, that."""
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"
+    for fault in error.errors(include_url=False, include_context=False):
+        if inspect.iscoroutine(fault["input"]):
+            fault["input"].close()
+            return f"{error.title}: {'.'.join(map(str, fault['loc']))} is what a call without `await` gives: write it before"
+    return f"{error.title}: " + "; ".join(f"{one['field']}: {one['rule']} (got {one['value']})" for one in faults(error))
+
+
+def _a(answer: Any) -> str:
+    """What was answered, by its class."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+        return "what a call without `await` gives"
+    return f"a {type(answer).__name__}"
 
 
 @dataclass(frozen=True)
@@ -246,12 +266,11 @@ class _Run:
         except Exception as error:
             if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
                 raise
-            at = places.of_error(error)
-            raise AgentError(f"agent {agent.name} raised {type(error).__name__}: {error} ({at})") from error
+            raise AgentError(f"agent {agent.name} raised {_raised(error)} ({places.of_error(error)})") from error
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
-                raise self._wrong(type(answer).__name__)
+                raise self._wrong(_a(answer))
         if answered is None and not agent.silent:
             raise self._wrong("nothing")
         if len(found) > (self.step.fan_out or 1):
@@ -261,9 +280,11 @@ class _Run:
         return found
 
     def _wrong(self, answer: str) -> WrongAnswerError:
-        agent, allowed = self.adapter.agent, ", ".join(self.step.answers) or "nothing"
-        at = places.of_function(agent.handler)
-        return WrongAnswerError(f"agent {agent.name} answered {answer} ({at}); {self.step.name} may answer {allowed}")
+        agent, at = self.adapter.agent, places.of_function(self.adapter.agent.handler)
+        allowed = " or ".join(f"{contract_for(event).__name__}(...), which is {event}" for event in self.step.answers)
+        return WrongAnswerError(
+            f"agent {agent.name} answered {answer} ({at}); {self.step.name} may answer {allowed or 'nothing'}"
+        )
 
     async def _in_time(self, handling: Coroutine[Any, Any, Any]) -> Any:
         """What the handler answers. One that does not stop when it is told to is left behind."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]  # where the rooms are: the repository, or the site-packages of an installation
 BROUGHT = ("gateway", "tracker")  # what every workflow has; a project may have its own instead
-_KEYS = (re.compile(r"^opens:", re.MULTILINE), re.compile(r"^steps:", re.MULTILINE))
+_KEYS = ("opens", "steps")
 
 
 def is_checkout() -> bool:
@@ -25,15 +26,22 @@ def root(start: Path) -> Path | None:
 
 def workflow_files(folder: Path) -> list[Path]:
     """Every YAML file right in the folder that opens something and has steps."""
-    found = []
+    return [path for path, lacking in _looked_at(folder) if not lacking]
+
+
+def nearly_workflow_files(folder: Path) -> list[tuple[Path, str]]:
+    """Every YAML file right in the folder that has but one of the two keys, and the key that it lacks."""
+    return [(path, lacking[0]) for path, lacking in _looked_at(folder) if len(lacking) == 1]
+
+
+def _looked_at(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every YAML file right in the folder, and what it lacks of a workflow's keys."""
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError):
             continue
-        if all(key.search(text) for key in _KEYS):
-            found.append(path)
-    return found
+        yield path, [key for key in _KEYS if not re.search(f"^{key}:", text, re.MULTILINE)]
 
 
 def brought(project: Path) -> tuple[Path, ...]:

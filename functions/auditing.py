@@ -46,7 +46,7 @@ def audit(data: bytes, expected: str = "", forms: Mapping[str, bytes] | None = N
     wrong += _altered(record.get("digests"), digests(record))
     if record.get("request_id") != str(result.request_id):
         wrong.append("the record names another request than its result")
-    wrong += _forms(record.get("report") or {}, forms or {})
+    wrong += _forms(_mapping(record.get("report")), forms or {})
     for part in result.parts:
         wrong += _part(part)
     return {
@@ -63,14 +63,15 @@ def _notes(record: Mapping[str, Any], result: ResearchResult) -> Iterator[str]:
     mine = authorship.digest(checks.__file__)
     if others := sorted({part.checked_with for part in result.parts} - {"", mine}):
         yield f"checked with rules {', '.join(others)}; audited with {mine}: they may judge differently"
-    if HEAD not in (record.get("digests") or {}):
+    if HEAD not in _mapping(record.get("digests")):
         yield f"it was made before there was a digest of {HEAD}: that is bound by the record's own digest alone"
 
 
 def _read(data: bytes) -> tuple[dict[str, Any], ResearchResult]:
     try:
         record = json.loads(data)
-    except ValueError as error:
+        json.dumps(record, ensure_ascii=False).encode()  # half a character has no bytes to make a digest of
+    except (ValueError, RecursionError) as error:
         raise AuditError(f"it is no JSON: {error}") from error
     form = record.get("torpor_evidence") if isinstance(record, dict) else None
     if form != FORM:
@@ -83,6 +84,10 @@ def _read(data: bytes) -> tuple[dict[str, Any], ResearchResult]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "result"
         raise AuditError(f"its result breaks the contract: {where}: {first['msg']}") from error
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _altered(written: Any, made: dict[str, str]) -> list[str]:
@@ -130,9 +135,13 @@ def documents(data: bytes, folder: Path) -> Iterator[str]:
     _, result = _read(data)
     named = {passage.id: passage for part in result.parts for passage in part.passages}
     cut: dict[str, dict[str, int]] = {}
+    absent = set[str]()
     for passage in named.values():
         name, path = passage.source.id, folder / passage.source.id
+        if name in absent:
+            continue
         if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            absent.add(name)
             yield f"{name} is not in {folder}"
             continue
         if name not in cut:

@@ -31,13 +31,30 @@ class Reply:
 
 
 def messages(system: str, prompt: str) -> list[Message]:
-    """A conversation of one turn."""
+    """A conversation of one turn.
+
+    Raises:
+        TypeError: when one of them is no text.
+    """
+    for what, given in (("prompt", prompt), ("system", system)):
+        if not isinstance(given, str):
+            raise TypeError(f"the {what} must be a str, got {_a(given)}")
     return [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}]
 
 
 def response_format(shape: type[BaseModel]) -> dict[str, Any]:
-    """OpenAI's request for an object of `shape`, and of nothing beside what it names."""
+    """OpenAI's request for an object of `shape`, and of nothing beside what it names.
+
+    Raises:
+        TypeError: when it is no class of pydantic's.
+    """
+    if not (isinstance(shape, type) and issubclass(shape, BaseModel)):
+        raise TypeError(f"call it as answer(Shape, prompt), where Shape is a class of pydantic's BaseModel; got {_a(shape)}")
     return {"type": "json_schema", "json_schema": {"name": shape.__name__, "schema": _closed(shape.model_json_schema())}}
+
+
+def _a(given: Any) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
 def _closed(schema: Any) -> Any:

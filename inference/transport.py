@@ -137,9 +137,11 @@ def refusal(where: str, status: int, text: str, after: str | None = None) -> Inf
     if status in (401, 403):
         return ModelRefusedError(f"{said}; set TORPOR_MODEL_KEY to a key that this server takes")
     if "context" in code or "context" in told.lower() or status == 413:
-        return ModelRefusedError(f"{said}; send a shorter prompt, or serve the model with a larger context")
+        shorter = "" if "shorter prompt" in told else "; send a shorter prompt, or serve the model with a larger context"
+        return ModelRefusedError(f"{said}{shorter}")
     if status == 404 or "model_not_found" in code:
-        return UnknownModelError(f"{said}; TORPOR_MODEL must name a model of GET /models, TORPOR_MODEL_URL the API's base")
+        mend = "the call's `model`, or else TORPOR_MODEL, must be one of GET /models, TORPOR_MODEL_URL the API's base"
+        return UnknownModelError(f"{said}; {mend}")
     if status < 400:
         return ModelRefusedError(f"{said}; TORPOR_MODEL_URL must be the base URL itself, redirects are not followed")
     return ModelRefusedError(said)

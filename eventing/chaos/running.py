@@ -80,7 +80,7 @@ class Run:
         begun, before = time.time(), await asyncio.to_thread(self.stage.scheduler)
         open_before = int(before.get("open_requests", 0))
         watching = asyncio.create_task(self.watch.run())
-        showing = asyncio.create_task(self._show(begun))
+        showing = asyncio.create_task(self._show())
         try:
             await self._until_stopped()
             await self._settle(open_before)
@@ -189,11 +189,11 @@ class Run:
             unseen=self.stage.unseen,
         )
 
-    async def _show(self, begun: float) -> None:
+    async def _show(self) -> None:
         while True:
             ended = sum(request in self.watch.ended for request in self.admitted)
             self.show(
-                f"{time.time() - begun:4.0f} s  {len(self.admitted)} of {self.scenario.requests} taken, {ended} ended, "
+                f"{len(self.admitted)} of {self.scenario.requests} taken, {ended} ended, "
                 f"{self.watch.answers} answers of steps, {len(self.injector.struck)} faults"
             )
             await asyncio.sleep(1.0)

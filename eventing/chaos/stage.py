@@ -68,7 +68,7 @@ class Stage:
         """The platform's store; one that pretends, as it lies on disk."""
         if self.store is not None:
             return Store.open(self.store.folder.as_uri())
-        url = self.environ.get("TORPOR_STORE") or self.config.store_url or self.config.bucket.absolute().as_uri()
+        url = self.environ.get("TORPOR_STORE") or self.config.store
         return Store.open(url, {**os.environ, **self.environ})
 
     @property

@@ -24,7 +24,7 @@ def main(arguments: list[str], out: TextIO) -> None:
     project = Path.cwd().resolve()
     own = project != PACKAGE
     file = Path(arguments[0]) if arguments else workflows.FOLDER / "research.yaml"
-    importer = Importer(out, float(os.environ.get("TORPOR_IMPORT_LIMIT_S", "20")))
+    importer = Importer(out, float(os.environ.get("TORPOR_IMPORT_LIMIT_S") or 20))
     found = list(contracts.check(project, own, importer))
     sound = not found and not importer.problems
     workflow, refused = _workflow(file, sound)

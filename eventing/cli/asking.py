@@ -30,6 +30,7 @@ class Story:
     steps: int = 0
     tokens: int = 0
     wakes: int = 0
+    reasons: set[str] = field(default_factory=set)  # that were told
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -55,12 +56,14 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
     """What one event is worth telling."""
     if "knativeerrorcode" in event:
         reason = plain(event.get("reason", event["knativeerrorcode"]))
-        yield click.style(f"{clock(event)}  given up: {event['type']}: {reason}", fg="red")
+        known = any(told.startswith(reason[:200]) for told in story.reasons)
+        yield click.style(f"{clock(event)}  given up: {event['type']}{'' if known else f': {reason}'}", fg="red")
         return
     place = event["source"].split("/")
     if event["type"] == "step_failed":
         again = "; it will be tried again" if event.get("retried") == "true" else ""
         reason = plain(event.get("notes", {}).get("reason", "a step failed"))
+        story.reasons.add(reason)
         yield click.style(f"{clock(event)}  {reason}{again}", fg="yellow")
         return
     if len(place) != 4 or "durationms" not in event:
@@ -76,12 +79,16 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
         yield click.style(f"{'':<10}{plain(reason)}", fg="yellow")
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def _result(event: dict[str, Any]) -> str:
     notes = event.get("notes", {})
     if event["type"] == "research_questions":
-        return f"{notes.get('of', 1)} questions"
+        return _counted(notes.get("of", 1), "question")
     if event["type"] == "summary_ready":
-        return f"{notes.get('claims', 0)} claims written"
+        return f"{_counted(notes.get('claims', 0), 'claim')} written"
     if event["type"] == "research_complete" and notes.get("claims") == 0:
         return "report without a claim"
     kind = str(event["type"])

@@ -45,14 +45,17 @@ class _Teller:
 
     def tell(self, line: str) -> None:
         start = "\r\x1b[2K" if self._live else ""
-        click.echo(f"{start}  {time.monotonic() - self._begun:4.0f} s  {line}", err=self._err)
+        click.echo(f"{start}{self._stamped(line)}", err=self._err)
 
     def show(self, line: str) -> None:
         if self._live:
-            click.echo(f"\r\x1b[2K  {line}", nl=False, err=self._err)
+            click.echo(f"\r\x1b[2K{self._stamped(line)}", nl=False, err=self._err)
         elif time.monotonic() - self._said >= _EVERY_S:
             self._said = time.monotonic()
-            click.echo(f"  {line}", err=self._err)
+            click.echo(self._stamped(line), err=self._err)
+
+    def _stamped(self, line: str) -> str:
+        return f"  {time.monotonic() - self._begun:4.0f} s  {line}"
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,19 @@ def where(
     bootstrap: str | None,
     scheduler: str | None,
 ) -> OnCluster | None:
-    """The cluster that the command's options name; None where they name none."""
+    """The cluster that the command's options name; None where they name none.
+
+    Raises:
+        UsageError: when they say something of a cluster and name none.
+    """
     options = [f"--context={cluster}"] * bool(cluster) + [f"--kubeconfig={kubeconfig}"] * bool(kubeconfig)
     found = Cluster(namespace, kafka_namespace, models_namespace, tuple(options))
-    return OnCluster(found, gateway, bootstrap, scheduler) if options else None
+    if options:
+        return OnCluster(found, gateway, bootstrap, scheduler)
+    given = {"--gateway": gateway, "--bootstrap": bootstrap, "--scheduler": scheduler}
+    if idle := [name for name, value in given.items() if value]:
+        raise click.UsageError(f"{' and '.join(idle)} of which cluster? Name it by --cluster or --kubeconfig")
+    return None
 
 
 @dataclass(frozen=True)

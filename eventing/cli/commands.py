@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from eventing.cli import asking, gateway, opening, project
 from eventing.cli.errors import CommandError, NotRunningError
 from eventing.cli.request_id import RequestId
 from eventing.local.errors import LocalPlatformError
+
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 class _Group(click.Group):
@@ -60,7 +61,7 @@ def new_workflow(name: str) -> None:
 
 @new.command("agent")
 @click.argument("name")
-@click.option("--takes", help="The event that it takes; what a request ends with if not given.")
+@click.option("--takes", metavar="EVENT", help="The event that it takes; what a request ends with if not given.")
 def new_agent(name: str, takes: str | None) -> None:
     """Make an agent NAME: its folder, its contract, its step in the workflow, its test."""
     from eventing.cli import authoring
@@ -77,7 +78,7 @@ def check() -> None:
 
 
 @main.command()
-@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents that requests use which name none.")
+@click.option("--sources", type=_FOLDER, help="Folder of documents that requests use which name none.")
 @click.option("--detach", is_flag=True, help="Return once it is up; stop it with `torpor down`.")
 @click.option("--stamped", is_flag=True, hidden=True, help="Put the time before each line: for a log.")
 def up(sources: Path | None, detach: bool, stamped: bool) -> None:
@@ -97,7 +98,13 @@ def down() -> None:
     """Stop the platform and everything that it started; what is on disk stays."""
     from eventing.cli import platform
 
-    platform.down(project.config())
+    platform.down(project.config(whole=False))
+
+
+def _asked(_: click.Context, __: click.Parameter, topic: str) -> str:
+    if not topic.strip():
+        raise click.UsageError("TOPIC is empty: write what is asked, in quotes")
+    return topic
 
 
 @main.command()
@@ -106,30 +113,36 @@ def ps(as_json: bool) -> None:
     """Show each agent, asleep or awake, its wakes and lag, what is tried again, and how many dead letters wait."""
     from eventing.cli import platform
 
-    platform.ps(project.config(), as_json)
+    platform.ps(project.config(whole=False), as_json)
 
 
 @main.command()
-@click.argument("topic")
+@click.argument("topic", callback=_asked)
 @click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5), help="How many sub-questions.")
 @click.option("--to", "email", help="Address that the report's link is mailed to.")
-@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents: Markdown, text, HTML, PDF.")
+@click.option("--sources", type=_FOLDER, help="Folder of documents: Markdown, text, HTML, PDF.")
 @click.option("--fresh", is_flag=True, help="Ask the web anew: use nothing found for earlier requests, keep nothing.")
-@click.option("--wait", "wait_s", default=1800.0, show_default=True, help="Seconds to wait for news before giving up.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=1800,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Seconds to wait for news before giving up.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the end last.")
 @click.option("--tokens", is_flag=True, help="With --json: what the models say, too, as they say it.")
 def ask(
-    topic: str, depth: int, email: str | None, sources: Path | None, fresh: bool, wait_s: float, as_json: bool, tokens: bool
+    topic: str, depth: int, email: str | None, sources: Path | None, fresh: bool, wait_s: int, as_json: bool, tokens: bool
 ) -> None:
     """Ask for a report on TOPIC and watch it being made."""
     from eventing.cli import platform, watching
 
-    if not topic.strip():
-        raise click.UsageError("TOPIC is empty: write what is asked, in quotes")
     if tokens and not as_json:
         raise click.UsageError("--tokens goes with --json; on a terminal the picture shows what the models say")
     chosen = project.config()
-    if "TORPOR_URL" not in os.environ:
+    here = project.elsewhere() is None
+    if here:
         platform.refuse_another(chosen)
     url = project.gateway_url(chosen)
     collection = None
@@ -138,8 +151,11 @@ def ask(
     request_id = asking.post(url, topic, depth, email, collection, fresh)
     if not as_json:
         asking.say(f"request {request_id}")
-    look = None if "TORPOR_URL" in os.environ else lambda: platform.status(chosen)
-    story = watching.follow(url, request_id, wait_s, look, as_json, tokens)
+    look = (lambda: platform.status(chosen)) if here else None
+    try:
+        story = watching.follow(url, request_id, wait_s, look, as_json, tokens)
+    except KeyboardInterrupt:
+        raise CommandError(f"the request goes on without you: see `torpor trail {request_id}`") from None
     if not story.complete:
         raise CommandError(f"the request failed: {story.why}")
     if not as_json:
@@ -159,7 +175,7 @@ def post(event: Path) -> None:
     except OSError as error:
         raise CommandError(f"{event} cannot be read: {error.strerror}") from error
     given = from_json(body)
-    chosen = project.config()
+    chosen = project.config(whole=False)
     url = f"http://127.0.0.1:{chosen.ports.platform}/{chosen.namespace}/{quote(broker_of(given.type), safe='')}"
     gateway.call("POST", url, to_json(given), {"Content-Type": STRUCTURED})
     asking.say(f"{given.type} {given.id} was taken by the broker {broker_of(given.type)}")
@@ -182,7 +198,7 @@ def trail(request_id: UUID, as_json: bool) -> None:
     """Show every event of a request, in order, with ids, times and causes."""
     from eventing.cli import trails
 
-    found = gateway.call("GET", f"{project.gateway_url(project.config())}/research/{request_id}/trail")
+    found = gateway.call("GET", f"{project.gateway_url(project.config(whole=False))}/research/{request_id}/trail")
     asking.say(found.decode().strip() if as_json else trails.table(json.loads(found)))
 
 
@@ -195,8 +211,8 @@ def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> 
     """Show the dead letters that wait: what nobody could handle, why, and what was paid already."""
     from eventing.cli import dead, platform
 
-    dead.show(project.gateway_url(project.config()), agent, request, sent, as_json)
-    if not as_json and (told := platform.retrying(project.config())):
+    dead.show(project.gateway_url(project.config(whole=False)), agent, request, sent, as_json)
+    if not as_json and (told := platform.retrying(project.config(whole=False))):
         asking.say(f"{told}: a dead letter comes of what still fails at the end of its retries")
 
 
@@ -217,7 +233,7 @@ def redrive(request_id: UUID | None, every: bool, agent: str | None, dry_run: bo
 
     if (request_id is not None) + every + (agent is not None) != 1:
         raise click.UsageError("name one: REQUEST_ID, --all, or --agent A")
-    how = redriving.How(project.gateway_url(project.config()), dry_run, as_json)
+    how = redriving.How(project.gateway_url(project.config(whole=False)), dry_run, as_json)
     if request_id is not None:
         how.send(str(request_id))
     else:
@@ -243,7 +259,7 @@ def audit(target: str, documents: str | None, digest: str, as_json: bool) -> Non
         request_id = RequestId().convert(target, None, None)
     except click.BadParameter as error:
         raise CommandError(f"{target} is neither a file nor the id of a request") from error
-    sys.exit(auditing.audit(request_id, project.gateway_url(project.config()), digest, options))
+    sys.exit(auditing.audit(request_id, project.gateway_url(project.config(whole=False)), digest, options))
 
 
 @main.command()
@@ -251,7 +267,7 @@ def mail() -> None:
     """Show the mails that arrived."""
     from eventing.cli import platform
 
-    platform.mail(project.config())
+    platform.mail(project.config(whole=False))
 
 
 @main.command()
@@ -305,9 +321,9 @@ def completion(shell: str) -> None:
 
 
 @main.command()
-@click.option("--topic", default="How ready are we for quantum-resistant cryptography?", show_default=True)
+@click.option("--topic", callback=_asked, default="How ready are we for quantum-resistant cryptography?", show_default=True)
 @click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5))
-@click.option("--sources", type=click.Path(path_type=Path), help="Folder of documents; the example collection if not given.")
+@click.option("--sources", type=_FOLDER, help="Folder of documents; the example collection if not given.")
 @click.option("--keep", is_flag=True, help="Leave the platform running.")
 def demo(topic: str, depth: int, sources: Path | None, keep: bool) -> None:
     """Start everything, ask one question, show the report and the mail, and put all agents to sleep again."""

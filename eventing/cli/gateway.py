@@ -10,7 +10,9 @@ from typing import Any
 
 import urllib3
 
+from eventing.cli import project
 from eventing.cli.errors import CommandError, NotFoundError, NotRunningError
+from eventing.harmless import plain
 
 _HTTP = urllib3.PoolManager(retries=False)
 MOST_MISSES = 30  # about a minute in which nobody answers
@@ -32,9 +34,8 @@ def call(
     try:
         answer = _HTTP.request(method, url, body=data, headers={**content_type, **(headers or {})}, timeout=time_limit_s)
     except urllib3.exceptions.HTTPError as error:
-        raise NotRunningError(
-            f"nobody answers at {url}: start the platform with `torpor up` ({type(error).__name__})"
-        ) from error
+        mend = "TORPOR_URL names it" if project.elsewhere() else "start the platform with `torpor up`"
+        raise NotRunningError(f"nobody answers at {url}: {mend} ({type(error).__name__})") from error
     if answer.status >= 400:
         kind = NotFoundError if answer.status == 404 else CommandError
         raise kind(f"{url} answered {answer.status}: {problem(answer.data)}")
@@ -45,9 +46,11 @@ def problem(body: bytes) -> str:
     """What a problem+json body says, in a sentence."""
     try:
         content = json.loads(body)
-        return str(content.get("detail") or content.get("title"))
+        if told := content.get("detail") or content.get("title"):
+            return str(told)
     except (ValueError, AttributeError):
-        return body[:300].decode("utf-8", "replace")
+        pass
+    return plain(body[:300].decode("utf-8", "replace")) or "nothing"
 
 
 def events(url: str, time_limit_s: float) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ def asked(config: Config) -> list[Asked]:
         CommandError: when a gateway elsewhere is asked, which tells nobody what others asked.
         NotRunningError: when the platform does not run.
     """
-    if "TORPOR_URL" in os.environ:
+    if project.elsewhere():
         raise CommandError(
             "TORPOR_URL names a gateway, and a gateway tells nobody which requests there are: name them by their whole ids"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from eventing.cli.asking import say
 from eventing.cli.errors import AnotherPlatformError, CommandError, NotRunningError
 from eventing.cli.stamping import unstamped
 from eventing.errors import EventingError, StoreError
+from eventing.harmless import plain
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
@@ -49,10 +51,6 @@ def tell(line: str, quiet: bool = False) -> None:
     stream.flush()
 
 
-def store_url(config: Config) -> str:
-    return config.store_url or config.bucket.absolute().as_uri()
-
-
 def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: float = 0.0) -> str:
     """Put a folder's documents into the bucket; the collection's name.
 
@@ -69,7 +67,8 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
     collection = documents.collect(folder, told)
     _upload(collection, config, away_s, told)
     size = sum(map(len, collection.files.values()))
-    came_to = f"  sources   {len(collection.files)} documents, {size / 1e3:.0f} kB, as collection {collection.name}"
+    many = _counted(len(collection.files), "document", "documents")
+    came_to = f"  sources   {many}, {math.ceil(size / 1e3)} kB, as collection {collection.name}"
     tell(came_to, quiet)
     for name, reason in list(collection.skipped.items())[:SHOWN]:
         click.echo(click.style(f"            not read: {name}: {reason}", fg="yellow"), err=quiet)
@@ -84,7 +83,7 @@ def _upload(collection: documents.Collection, config: Config, away_s: float, tol
     until = time.monotonic() + away_s
     while True:
         try:
-            asyncio.run(documents.upload(collection, Store.open(store_url(config)), told))
+            asyncio.run(documents.upload(collection, Store.open(config.store), told))
             return
         except StoreError as error:
             if time.monotonic() >= until:
@@ -154,6 +153,11 @@ async def _serve(config: Config) -> None:
 def start_detached(config: Config, sources: Path | None) -> None:
     """Start the platform in a session of its own, and return once it is up; what interrupts the start ends it."""
     preflight.check(config)
+    with preflight.starting(config):
+        _start_detached(config, sources)
+
+
+def _start_detached(config: Config, sources: Path | None) -> None:
     command = [sys.executable, "-m", "eventing.cli", "up", "--stamped"]
     command += ["--sources", str(sources.absolute())] if sources else []
     log = processes.log_of(config.state, "platform")
@@ -248,9 +252,13 @@ def mail(config: Config) -> None:
     """Print the mails that arrived, oldest first."""
     from eventing.local.mailbox import letters
 
-    found = letters(config.mailbox)
+    try:
+        mailbox = Path(status(config)["mailbox"])
+    except NotRunningError:
+        mailbox = config.mailbox
+    found = letters(mailbox)
     if not found:
-        say(f"no mail has arrived (in {config.mailbox})")
+        say(f"no mail has arrived (in {mailbox})")
     for letter in found:
         say(click.style(f"{letter.date}  to {letter.to}", bold=True) + f"\n{letter.subject}\n\n{letter.text.strip()}\n")
 
@@ -262,20 +270,19 @@ def ps(config: Config, as_json: bool) -> None:
         say(json.dumps(found, indent=2))
         return
     ever = found["dead_letters"]
+    letters = _letters(found["store"]) if ever else "dead letters unknown" if ever is None else "no dead letter waits"
     for problem in found["problems"]:
         say(click.style(problem, fg="red"))
-    say(
-        f"{table(found)}; {_letters(config) if ever else 'dead letters unknown' if ever is None else 'no dead letter waits'}"
-    )
+    say(f"{table(found)}; {letters}")
 
 
-def _letters(config: Config) -> str:
-    """How many dead letters wait, as the store tells: whoever looks wakes nobody."""
+def _letters(store: str) -> str:
+    """How many dead letters wait, as the platform's store tells: whoever looks wakes nobody."""
     from eventing.deadletters import DeadLetters
     from eventing.store import Store
 
     try:
-        places = asyncio.run(DeadLetters(Store.open(store_url(config))).places())
+        places = asyncio.run(DeadLetters(Store.open(store)).places())
     except EventingError:
         return "dead letters that the store does not tell of now"
     waiting = sum(not place.sent for place in places)
@@ -297,6 +304,8 @@ def table(found: dict[str, Any]) -> str:
                 f"{name}: {one['lag'] or 0} waiting, {one['retrying']} of them tried again now, "
                 f"{one['dead_lettered']} dead-lettered, {one['dropped'] + one['not_events']} dropped"
             )
+            if one["failing"]:
+                lines.append(f"  {plain(one['failing'])}")
     left = sum(one["instances"] for one in found["functions"].values())
     lines.append(f"{_counted(left, 'agent process', 'agent processes')}; {_counted(waiting, 'event', 'events')} waiting")
     return "\n".join(lines)

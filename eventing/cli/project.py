@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from eventing import project as projects
 from eventing.cli.errors import CommandError
@@ -19,7 +21,7 @@ def root(start: Path | None = None) -> Path:
 
 def is_chosen() -> bool:
     """Whether somebody chose the project, by standing in it or by TORPOR_PROJECT; else it is the package's own."""
-    return "TORPOR_PROJECT" in os.environ or projects.root(Path.cwd().resolve()) is not None
+    return bool(os.environ.get("TORPOR_PROJECT")) or projects.root(Path.cwd().resolve()) is not None
 
 
 def workflow(project: Path) -> Path | None:
@@ -28,17 +30,23 @@ def workflow(project: Path) -> Path | None:
     Raises:
         CommandError: when there are several to choose from, or agents and none.
     """
-    if named := os.environ.get("TORPOR_WORKFLOW"):
-        return Path(named).absolute() if named.endswith((".yaml", ".yml")) else None
+    if chosen := os.environ.get("TORPOR_WORKFLOW"):
+        if chosen.endswith((".yaml", ".yml")):
+            return Path(chosen).absolute()
+        if chosen != "research":
+            raise CommandError(f"TORPOR_WORKFLOW must be a .yaml file, or research, which comes with Torpor; got {chosen!r}")
+        return None
     if project == projects.PACKAGE:
         return None
     found = projects.workflow_files(project)
     if len(found) > 1:
         raise CommandError(f"{project} has several workflows: {_names(found)}; choose with TORPOR_WORKFLOW={found[0].name}")
     if not found:
+        if lacking := projects.nearly_workflow_files(project):
+            raise CommandError("; ".join(f"{path} lacks a line that begins with `{key}:`" for path, key in lacking))
+        has = "functions/ and no workflow file beside it" if (project / "functions").is_dir() else "no workflow file"
         raise CommandError(
-            f"{project} has functions/ and no workflow file beside it, which is a .yaml with the keys `opens` and `steps`; "
-            "`torpor new workflow NAME` makes one"
+            f"{project} has {has}, which is a .yaml with the keys `opens` and `steps`; `torpor new workflow NAME` makes one"
         )
     return found[0]
 
@@ -52,14 +60,26 @@ def _names(paths: list[Path]) -> str:
     return ", ".join(path.name for path in paths)
 
 
-def config() -> Config:
+def config(whole: bool = True) -> Config:
     """The configuration that the environment asks for.
 
+    Args:
+        whole: False for what works on a platform that runs, and need not know the workflow: it may be broken meanwhile.
+
     Raises:
-        CommandError: when a port is no port.
+        CommandError: when a variable is not what it must be, or the project has no workflow.
     """
-    project = Path(os.environ["TORPOR_PROJECT"]).resolve() if "TORPOR_PROJECT" in os.environ else root()
-    own = workflow(project)
+    _seconds("TORPOR_IMPORT_LIMIT_S", 20.0)  # read by the process that imports
+    given = os.environ.get("TORPOR_PROJECT")
+    project = Path(given).resolve() if given else root()
+    if not project.is_dir():
+        raise CommandError(f"TORPOR_PROJECT={given}: there is no such folder")
+    try:
+        own = workflow(project)
+    except CommandError:
+        if whole:
+            raise
+        own = None
     installed = project == projects.PACKAGE and not projects.is_checkout()
     state = Path(os.environ.get("TORPOR_STATE") or (Path.cwd() if installed else project) / ".torpor")
     return Config(
@@ -70,10 +90,10 @@ def config() -> Config:
         state=state.absolute(),
         ports=_ports(),
         store_url=os.environ.get("TORPOR_STORE") or None,
-        model_url=os.environ.get("TORPOR_MODEL_URL") or None,
+        model_url=_url("TORPOR_MODEL_URL", "the API's base such as http://host:8000/v1"),
         pools=_pools(),
         services=_services(),
-        idle_seconds=_idle_seconds(),
+        idle_seconds=_seconds("TORPOR_IDLE_S", 10.0),
         brokers=_brokers(),
     )
 
@@ -106,14 +126,14 @@ def _brokers() -> int:
     return int(given)
 
 
-def _idle_seconds() -> float:
-    given = os.environ.get("TORPOR_IDLE_S") or "10"
+def _seconds(name: str, otherwise: float) -> float:
+    given = os.environ.get(name) or str(otherwise)
     try:
         seconds = float(given)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 86_400:
-        raise CommandError(f"TORPOR_IDLE_S must be a number of seconds such as 10, got {given!r}")
+        raise CommandError(f"{name} must be a number of seconds such as {otherwise:g}, got {given!r}")
     return seconds
 
 
@@ -123,9 +143,9 @@ def _ports() -> Ports:
     Then those of the second and the third broker, and of their controllers.
     """
     first = os.environ.get("TORPOR_PORT")
-    if first is None:
+    if not first:
         return Ports()
-    if not first.isdigit() or not 1024 <= int(first) <= 65_500:
+    if not re.fullmatch("[0-9]{4,5}", first) or not 1024 <= int(first) <= 65_500:
         raise CommandError(f"TORPOR_PORT must be a port between 1024 and 65500, got {first!r}")
     n = int(first)
     return Ports(*range(n, n + IN_A_ROW[3]))
@@ -133,4 +153,27 @@ def _ports() -> Ports:
 
 def gateway_url(chosen: Config) -> str:
     """Where the gateway is: TORPOR_URL (a cluster's), else the local platform's."""
-    return os.environ.get("TORPOR_URL", f"http://127.0.0.1:{chosen.ports.gateway}").rstrip("/")
+    return (elsewhere() or f"http://127.0.0.1:{chosen.ports.gateway}").rstrip("/")
+
+
+def elsewhere() -> str | None:
+    """The gateway that TORPOR_URL names; None where the local platform's is meant.
+
+    Raises:
+        CommandError: when it is no URL.
+    """
+    return _url("TORPOR_URL", "a gateway's base URL such as http://gateway.torpor.example.com")
+
+
+def _url(name: str, meant: str) -> str | None:
+    given = os.environ.get(name)
+    if not given:
+        return None
+    try:
+        parts = urlsplit(given)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise CommandError(f"{name} must be {meant}, got {given!r}")
+    return given

@@ -14,6 +14,7 @@ import click
 from eventing.cli import gateway, project
 from eventing.cli.asking import Story, lines, say
 from eventing.cli.errors import CommandError, NotRunningError
+from eventing.harmless import plain
 
 Look = Callable[[], dict[str, Any]]
 Events = Iterator[tuple[str, dict[str, Any]]]
@@ -47,16 +48,22 @@ def _complain(problem: str) -> None:
 
 
 class _Problems:
-    """Tells what is wrong with the project's files, each thing once, for what waits for it says nothing."""
+    """Tells what no event tells, each thing once: what is wrong with the project's files, and whose process is no more."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell, self._told = tell, set[str]()
 
     def take(self, found: dict[str, Any]) -> None:
         for problem in found["problems"]:
-            if problem not in self._told:
-                self._told.add(problem)
-                self._tell(f"{problem}; what waits for it goes on once it is mended")
+            self._once(f"{problem}; what waits for it goes on once it is mended")
+        for one in found["deliveries"].values():
+            if one["failing"]:
+                self._once(f"{plain(one['failing'])}; it will be tried again")
+
+    def _once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
 
 def _as_json(request_id: str, events: Events, with_tokens: bool) -> Story:

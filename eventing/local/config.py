@@ -74,6 +74,11 @@ class Config:
         return self.state / "bucket"
 
     @property
+    def store(self) -> str:
+        """The store's URL, the folder's where no other was chosen."""
+        return self.store_url or self.bucket.absolute().as_uri()
+
+    @property
     def mailbox(self) -> Path:
         """A Maildir."""
         return self.state / "mail"

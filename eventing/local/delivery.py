@@ -28,6 +28,7 @@ class Counts:
     delivered: int = 0
     retries: int = 0
     retrying: int = 0  # that failed and have not come to their end
+    failing: str = ""  # why the latest of those did, where no function was left to tell
     dead_lettered: int = 0
     dropped: int = 0
     not_events: int = 0
@@ -116,16 +117,24 @@ class Courier:
                 attempt += 1
                 counts.retries += 1
                 counts.retrying += attempt == 1
+                counts.failing = "" if answer is not None and _told(answer) else why
                 _log.warning("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
                 await self._pause(route.delivery.backoff(attempt))
         finally:
             counts.retrying -= attempt > 0
+            if not counts.retrying:
+                counts.failing = ""
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         if self._stopping.is_set():
             raise InterruptedDeliveryError
+
+
+def _told(answer: Answer) -> bool:
+    """Whether it is a function's own error, which the request's trail tells, too."""
+    return any(name.lower() == "kne-error" for name in answer.headers)
 
 
 def _again(status: int, delivery: Delivery) -> bool:

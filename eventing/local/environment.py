@@ -25,7 +25,7 @@ def of_platform(config: Config) -> dict[str, str]:
     told = {
         "TORPOR_INGRESS": f"http://127.0.0.1:{config.ports.platform}/{config.namespace}",
         "TORPOR_FUNCTIONS": f"http://127.0.0.1:{config.ports.platform}/functions/{{name}}",
-        "TORPOR_STORE": config.store_url or config.bucket.resolve().as_uri(),
+        "TORPOR_STORE": config.store,
         "TORPOR_MODEL_URL": f"http://127.0.0.1:{config.ports.scheduler}/v1",
         "TORPOR_MODEL_KEY": "",  # the servers' keys are the scheduler's alone
         "TORPOR_SMTP": f"smtp://127.0.0.1:{config.ports.smtp}",

@@ -48,20 +48,39 @@ def claim(config: Config) -> Iterator[None]:
     Raises:
         PreflightError: when another process is it.
     """
+    with _alone(config, PLATFORM):
+        mine = processes.record(config.state, PLATFORM, os.getpid(), sys.argv)
+        try:
+            yield
+        finally:
+            processes.forget(mine)
+
+
+@contextlib.contextmanager
+def starting(config: Config) -> Iterator[None]:
+    """Make this process the one that starts a platform of its state folder in the background, until the block ends.
+
+    Raises:
+        PreflightError: when another process is it.
+    """
+    with _alone(config, "starting"):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(config: Config, what: str) -> Iterator[None]:
     folder = config.state / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "platform.lock")
+    lock = FileLock(folder / f"{what}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise PreflightError(
             list(_running(config)) or [f"another platform is starting from {config.state}: use it"]
         ) from None
-    mine = processes.record(config.state, PLATFORM, os.getpid(), sys.argv)
     try:
         yield
     finally:
-        processes.forget(mine)
         lock.release()
 
 

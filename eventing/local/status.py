@@ -62,6 +62,8 @@ class Status:
         }
         return {
             "project": str(self._config.project),
+            "store": self._config.store,
+            "mailbox": str(self._config.mailbox),
             "functions": {s.function.name: self._function(s.function.name) for s in self._functions.all()},
             "deliveries": deliveries,
             "in_flight": self._dispatcher.in_flight,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eventing import workflow as workflows
 from eventing.errors import WorkflowError
+from eventing.project import BROUGHT
 from eventing.scaffold import steps
 from eventing.scaffold.errors import ScaffoldError
 from eventing.scaffold.projects import func_yaml
@@ -25,7 +26,7 @@ def new_agent(name: str, project: Path, file: Path, takes: str | None = None) ->
         ScaffoldError: when the name cannot be one, something is in the way, or the workflow cannot take the step.
     """
     chosen = named(name)
-    if chosen in OWN_MODULES | {"evolution", "export"} or (project / "functions" / chosen).exists():
+    if chosen in OWN_MODULES | {"evolution", "export", *BROUGHT} or (project / "functions" / chosen).exists():
         raise ScaffoldError(f"there is {chosen} already, in functions/ or schemas/: choose another name")
     workflow = workflows.load(file)
     taken = _taken(workflow, takes)
@@ -61,7 +62,7 @@ def _is_package(project: Path) -> bool:
 
 
 def _taken(workflow: workflows.Workflow, takes: str | None) -> type[Contract]:
-    event = takes or workflow.ends[0]
+    event = workflow.ends[0] if takes is None else takes
     if event not in workflow.topics:
         raise ScaffoldError(f"the workflow {workflow.name} has no event {event}; it has {', '.join(workflow.topics)}")
     return contract_for(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ def named(name: str) -> str:
     chosen = name.replace("-", "_")
     if not _NAME.fullmatch(chosen):
         raise ScaffoldError(f"{name!r} cannot be a name: lower-case letters, digits and _, a letter first, at most 41")
+    if keyword.iskeyword(chosen):
+        raise ScaffoldError(f"{name!r} cannot be a name: it is a word of Python's own, and no module can be called that")
     return chosen
 
 

@@ -212,8 +212,27 @@ async def test_an_agent_that_takes_too_long_or_raises_is_told_with_its_place():
         await sleeps().take(request())
     with pytest.raises(AgentError, match=r"ValueError: no luck \(.*test_adapter.py:\d+\)"):
         await world.planner(raises).take(request())
-    with pytest.raises(WrongAnswerError, match="plan may answer research_questions"):
+    with pytest.raises(
+        WrongAnswerError,
+        match=r"a ResearchQuery .*plan may answer ResearchQuestions?\(\.\.\.\), which is research_questions",
+    ):
         await world.planner(lambda query: query).take(request())
+
+
+async def test_a_forgotten_await_is_told_with_its_mend():
+    world = World()
+
+    async def says() -> str:
+        return "otters"
+
+    with pytest.raises(WrongAnswerError, match=r"planner answered what a call without `await` gives \("):
+        await world.planner(lambda query: says()).take(request())
+    with pytest.raises(
+        AgentError, match=r"ResearchQuery: topic is what a call without `await` gives: write it before \(.*:\d+\)"
+    ):
+        await world.planner(lambda query: ResearchQuery(request_id=query.request_id, topic=says())).take(request())
+    with pytest.raises(AgentError, match=r"raised ResearchQuery: topic: Field required \(got absent\) \(.*:\d+\)"):
+        await world.planner(lambda query: ResearchQuery(request_id=query.request_id, depth=1)).take(request())
 
 
 async def test_an_overdue_or_ended_request_buys_nothing_more():

@@ -242,17 +242,49 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
         (("ask", "x", "--depth", "9"), 2, "9 is not in the range 1<=x<=5"),
         (("ask", "x"), 3, "nobody answers at"),
         (("ask", " "), 2, "TOPIC is empty: write what is asked"),
+        (("demo", "--topic", ""), 2, "TOPIC is empty: write what is asked"),
+        (("ask", "x", "--wait", "0"), 2, "0 is not in the range x>=1"),
+        (("chaos", "quick", "--gateway", "http://x"), 2, "--gateway of which cluster? Name it by --cluster or"),
         (("ask", "x", "--tokens"), 2, "--tokens goes with --json"),
         (("ps",), 3, "start the platform with `torpor up`"),
         (("trail", "no-uuid"), 2, "'no-uuid' is no request's id: a UUID, or the first four characters of one or more"),
         (("post", "/absent.json"), 1, "cannot be read: No such file"),
-        (("up", "--sources", "/absent"), 1, "is not there"),
+        (("up", "--sources", "/absent"), 2, "Directory '/absent' does not exist"),
     ],
 )
 def test_errors_say_what_to_do_with_an_exit_code_and_no_traceback(tmp_path, arguments, code, told):
     done = torpor(*arguments, TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(row(7)))
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "told"),
+    [
+        ("TORPOR_URL", "nonsense", 1, "TORPOR_URL must be a gateway's base URL such as http://"),
+        ("TORPOR_URL", "http://[::1", 1, "TORPOR_URL must be a gateway's base URL such as http://"),
+        ("TORPOR_URL", "http://localhost:1", 3, "nobody answers at http://localhost:1/dead: TORPOR_URL names it"),
+        ("TORPOR_URL", "", 3, "start the platform with `torpor up`"),
+        ("TORPOR_MODEL_URL", "localhost:8000", 1, "TORPOR_MODEL_URL must be the API's base such as http://"),
+        ("TORPOR_PORT", "²²²²", 1, "TORPOR_PORT must be a port between 1024 and 65500"),
+        ("TORPOR_IMPORT_LIMIT_S", "x", 1, "TORPOR_IMPORT_LIMIT_S must be a number of seconds such as 20, got 'x'"),
+        ("TORPOR_PROJECT", "/absent", 1, "TORPOR_PROJECT=/absent: there is no such folder"),
+        ("TORPOR_WORKFLOW", "absent", 3, "start the platform with `torpor up`"),  # whoever looks needs none
+    ],
+)
+def test_a_variable_that_cannot_be_is_told_by_its_name(tmp_path, name, value, code, told):
+    done = torpor("dead", **{"TORPOR_STATE": str(tmp_path), "TORPOR_PORT": str(row(7)), name: value})
+    assert done.returncode == code, done.stdout + done.stderr
+    assert told in done.stderr and "Traceback" not in done.stderr and "Warning" not in done.stderr
+
+
+def test_what_is_not_yet_a_workflow_is_told_with_what_it_lacks(tmp_path):
+    (tmp_path / "functions/idle").mkdir(parents=True)
+    (tmp_path / "functions/idle/func.yaml").touch()
+    (tmp_path / "mine.yaml").write_text("opens: x\nstep: {}\n")
+    assert "mine.yaml lacks a line that begins with `steps:`" in torpor("check", here=tmp_path).stderr
+    done = torpor("check", here=tmp_path, TORPOR_WORKFLOW="absent")
+    assert done.returncode == 1 and "TORPOR_WORKFLOW must be a .yaml file, or research" in done.stderr
 
 
 def test_where_no_project_is_an_agent_is_made_nowhere_and_what_is_checked_is_said(tmp_path):

@@ -143,11 +143,28 @@ async def test_other_rules_than_those_of_then_are_noted(made):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b'{"torpor_evidence": 9}', b'{"torpor_evidence": 1, "result": {"parts": []}}', b"\xff"]
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"torpor_evidence": 9}',
+        b'{"torpor_evidence": 1, "result": {"parts": []}}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"torpor_evidence": 1, "request_id": "\\ud800"}',
+    ],
 )
 def test_what_is_no_record_is_refused_with_its_reason(data):
     with pytest.raises(AuditError, match=r"JSON|record|result"):
         audit(data)
+
+
+@pytest.mark.parametrize("broken", [5, True, "x", [1], None])
+async def test_a_record_whose_parts_are_of_the_wrong_kind_is_told_wrong(made, broken):
+    record = json.loads(made[1]["evidence.json"])
+    for name in ("digests", "report"):
+        assert audit(json.dumps(record | {name: broken}).encode(), forms={"md": b""})["wrong"]
 
 
 async def test_passages_are_looked_up_in_the_documents(made, tmp_path):
@@ -157,7 +174,7 @@ async def test_passages_are_looked_up_in_the_documents(made, tmp_path):
     (tmp_path / "otter.md").write_bytes(NOTE.replace(b"# Keys", b"# Many keys"))
     assert "does not have passage" in next(documents(data, tmp_path))
     (tmp_path / "otter.md").unlink()
-    assert "is not in" in next(documents(data, tmp_path))
+    assert [told.rpartition(" is not in ")[0] for told in documents(data, tmp_path)] == ["otter.md"]
 
 
 async def test_the_command_tells_what_is_wrong_by_its_exit_code(made, tmp_path):

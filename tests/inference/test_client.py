@@ -55,6 +55,17 @@ async def test_a_call_may_name_another_model(server: FakeServer, llm: StepModel)
     assert llm.name == "fake-model"
 
 
+async def test_a_call_with_the_wrong_arguments_is_told_what_it_takes(server: FakeServer, llm: StepModel) -> None:
+    for shape in ("names?", dict, Names(names=[], count=0)):
+        with pytest.raises(
+            TypeError, match=r"call it as answer\(Shape, prompt\), where Shape is a class .*; got (a|the class) "
+        ):
+            await llm.answer(shape, "names?")  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="the prompt must be a str, got the class Names"):
+        await llm.text(Names)  # type: ignore[arg-type]
+    assert not server.calls
+
+
 async def test_calls_at_once_get_the_same_keys_in_every_run(server: FakeServer) -> None:
     for _ in range(2):
         llm = step_of(Client(server.url))

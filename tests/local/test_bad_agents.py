@@ -75,9 +75,9 @@ def noted(folder: Path) -> str:
     [
         ("raise ValueError('no pen')", 500, f"agent editor raised ValueError: no pen ({LINE})"),
         ("Answer(request_id=draft.request_id)", 500, f"({LINE})"),
-        ("return 'a text'", 422, "agent editor answered str (functions/editor/agent.py:7); edit may answer letters_answers"),
-        ("return draft", 422, "agent editor answered Draft (functions/editor/agent.py:7); edit may answer letters_answers"),
-        ("pass", 422, "agent editor answered nothing (functions/editor/agent.py:7); edit may answer letters_answers"),
+        ("return 'a text'", 422, "agent editor answered a str (functions/editor/agent.py:7); edit may answer Answer(...)"),
+        ("return draft", 422, "agent editor answered a Draft (functions/editor/agent.py:7); edit may answer Answer(...)"),
+        ("pass", 422, "agent editor answered nothing (functions/editor/agent.py:7); edit may answer Answer(...)"),
         ("await asyncio.sleep(3600)", 500, f"agent editor did not finish step edit within 1 s: it waits at {LINE}"),
         ("await asyncio.gather(asyncio.sleep(3600))", 500, f"did not finish step edit within 1 s: it waits at {LINE}"),
         ("time.sleep(3600)", 500, f"agent editor blocked its process for 1 s at {LINE}: await what takes long"),

@@ -78,14 +78,15 @@ async def test_a_failure_is_tried_again_with_growing_pauses(ways: Sinks, subscri
         def backoff(self, attempt: int) -> float:
             attempts.append(attempt)
             assert counts.retrying == 1
+            assert counts.failing == f"{subscriber.url} answered {(503, 429)[attempt - 1]}: not now"
             return 0
 
     answers = iter([503, 429, 204])
-    subscriber.answer = lambda _: web.Response(status=next(answers))
+    subscriber.answer = lambda _: web.Response(status=next(answers), text="not now")
     counts = Counts()
     await Courier(ways, asyncio.Event()).deliver(event(), Route("t", "n", Sink(uri=subscriber.url), Noted(retry=2)), counts)
     assert (counts.delivered, counts.retries, counts.retrying, counts.dead_lettered) == (1, 2, 0, 0)
-    assert attempts == [1, 2]
+    assert attempts == [1, 2] and counts.failing == ""
 
 
 async def test_retry_after_is_not_honoured(ways: Sinks, subscriber: Subscriber) -> None:

@@ -93,6 +93,14 @@ def test_one_port_for_two_services_is_refused(config: Config) -> None:
     assert problems(twice) == [f"port {config.ports.model} is given to 2 services: each needs one of its own"]
 
 
+def test_of_two_starts_at_once_the_second_is_refused(config: Config) -> None:
+    refused = pytest.raises(PreflightError, match=r"another platform is starting from .*: use it")
+    with preflight.starting(config), refused, preflight.starting(config):
+        pass
+    with preflight.starting(config):
+        assert preflight.running(config) is None
+
+
 def test_a_second_platform_is_refused_with_the_pid_of_the_first(config: Config) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(config.state)], stdout=subprocess.PIPE)
     try:

@@ -136,7 +136,10 @@ def test_an_empty_folder_becomes_a_pipeline_that_answers_and_takes_up_what_is_sa
     project.edit("functions/editor/agent.py", "request_id=draft.request_id, text='edited anew'", "draft")
     project.taken_up(2)
     told = project.fails("torpor", "ask", "Why do bats hibernate?")
-    assert "agent editor answered str (functions/editor/agent.py:6); edit may answer letters_answers" in told
+    assert (
+        "agent editor answered a str (functions/editor/agent.py:6); edit may answer Answer(...), which is letters_answers"
+        in told
+    )
     log = (project.folder / ".torpor/logs/platform.log").read_text()
     assert "functions/editor/agent.py changed: editor from the next event on" in log
     assert "agent editor blocks its process at functions/editor/agent.py:10" in log
@@ -165,7 +168,10 @@ def test_an_agent_that_is_saved_broken_is_told_and_one_that_is_added_later_works
         refused = another.fails("torpor", *command, code=3)
         assert f"is that of {project.folder}, not of {another.folder}" in refused and "TORPOR_PORT" in refused
 
-    project.run("torpor", "down")
+    project.edit("letters.yaml", "\nsteps:", "\nstep:")
+    assert "letters.yaml lacks a line that begins with `steps:`" in project.fails("torpor", "check")
+    assert "drafter" in project.run("torpor", "ps") and "stopped" in project.run("torpor", "down")
+    project.edit("letters.yaml", "\nstep:", "\nsteps:")
     project.run("torpor", "new", "agent", "translator")
     project.run("torpor", "up", "--detach")
     assert "3 steps" in project.run("torpor", "ask", "Why do bats hibernate in caves?")
@@ -198,3 +204,7 @@ def test_a_folder_that_is_in_use_is_not_written_over(project: Project) -> None:
     project.run("torpor", "new", "workflow", "letters")
     assert "has a workflow already, letters.yaml" in project.fails("torpor", "new", "workflow", "songs")
     assert "cannot be a name" in project.fails("torpor", "new", "workflow", "Größe!")
+    assert "'class' cannot be a name: it is a word of Python's own" in project.fails("torpor", "new", "workflow", "class")
+    assert "there is tracker already" in project.fails("torpor", "new", "agent", "tracker")
+    assert "has no event ;" in project.fails("torpor", "new", "agent", "finder", "--takes", "")
+    assert "nothing is wrong" in project.run("torpor", "check")
