@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -79,8 +80,7 @@ class Journal:
     async def events(self, request_id: UUID) -> list[Event]:
         """Everything noted of a request, in the order of the events' times."""
         keys = await self.objects.keys(f"requests/{request_id}/events")
-        found = await asyncio.gather(*(self._event(key) for key in keys))
-        return sorted(found, key=lambda e: (e.get("time"), e.type, e.get("part"), e.id))
+        return in_order(await asyncio.gather(*(self._event(key) for key in keys)))
 
     async def _event(self, key: str) -> Event:
         if key not in self._read:
@@ -88,6 +88,22 @@ class Journal:
                 self._read.clear()
             self._read[key] = from_json(await self.objects.get(key) or b"{}")
         return self._read[key]
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """The events by their times; a dead letter, which has its event's time, after the last failure that it caused."""
+    events = list(events)
+    failed: dict[str, str] = {}
+    for event in events:
+        if event.type == STEP_FAILED and (cause := event.get("cause")):
+            failed[cause] = max(failed.get(cause, ""), event.get("time"))
+
+    def place(event: Event) -> tuple[str, bool, str, str, str]:
+        dead = is_dead_letter(event)
+        time = max(event.get("time"), failed.get(event.id, "")) if dead else event.get("time")
+        return time, dead, event.type, event.get("part"), event.id
+
+    return sorted(events, key=place)
 
 
 def death_of(event: Event) -> str:

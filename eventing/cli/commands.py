@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,12 @@ def down() -> None:
     platform.down(project.config(whole=False))
 
 
+def _addressed(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
+    if address is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
+        raise click.BadParameter(f"an e-mail address such as me@example.org is meant, got {address!r}")
+    return address
+
+
 def _asked(_: click.Context, __: click.Parameter, topic: str) -> str:
     if not topic.strip():
         raise click.UsageError("TOPIC is empty: write what is asked, in quotes")
@@ -119,7 +126,7 @@ def ps(as_json: bool) -> None:
 @main.command()
 @click.argument("topic", callback=_asked)
 @click.option("--depth", default=2, show_default=True, type=click.IntRange(1, 5), help="How many sub-questions.")
-@click.option("--to", "email", help="Address that the report's link is mailed to.")
+@click.option("--to", "email", callback=_addressed, help="Address that the report's link is mailed to.")
 @click.option("--sources", type=_FOLDER, help="Folder of documents: Markdown, text, HTML, PDF.")
 @click.option("--fresh", is_flag=True, help="Ask the web anew: use nothing found for earlier requests, keep nothing.")
 @click.option(

@@ -87,7 +87,7 @@ class Scaled:
 
     @property
     def state(self) -> str:
-        return "awake" if self._serving else "waking" if self._starting else "asleep"
+        return "awake" if self._serving else "waking" if self._starting or self._waiting else "asleep"
 
     @property
     def instances(self) -> int:

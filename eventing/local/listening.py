@@ -10,6 +10,7 @@ from eventing.local.config import Progress
 from eventing.local.functions import Functions
 
 _LOOK_EVERY_S = 0.3
+_MOST_LINES, _MOST_BYTES = 100, 100_000  # of one function that are passed on at a time
 _SERVERS_OWN = ("INFO:",)  # uvicorn's comings and goings
 
 
@@ -42,11 +43,15 @@ class Listener:
         if at is not None and tell and size > at:
             with log.open("rb") as content:
                 content.seek(at)
-                new = content.read(size - at)
+                new = content.read(min(size - at, _MOST_BYTES))
             whole = new[: new.rfind(b"\n") + 1]
+            lines = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
             self._at[name] = at + len(whole)
-            for line in whole.decode("utf-8", "replace").splitlines():
-                if line.strip() and not line.startswith(_SERVERS_OWN):
+            for line in lines[:_MOST_LINES]:
+                if not line.startswith(_SERVERS_OWN):
                     self._progress(name, line, None)
+            if len(lines) > _MOST_LINES or size - at > _MOST_BYTES:
+                self._at[name] = size
+                self._progress(name, f"prints more than is passed on: all of it is in {log}", None)
         elif at is None or not tell or size < at:
             self._at[name] = size

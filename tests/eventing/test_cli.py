@@ -243,6 +243,7 @@ def test_a_folder_without_a_usable_document_says_why(tmp_path):
         (("ask", "x"), 3, "nobody answers at"),
         (("ask", " "), 2, "TOPIC is empty: write what is asked"),
         (("demo", "--topic", ""), 2, "TOPIC is empty: write what is asked"),
+        (("ask", "x", "--to", "nobody"), 2, "an e-mail address such as me@example.org is meant, got 'nobody'"),
         (("ask", "x", "--wait", "0"), 2, "0 is not in the range x>=1"),
         (("chaos", "quick", "--gateway", "http://x"), 2, "--gateway of which cluster? Name it by --cluster or"),
         (("ask", "x", "--tokens"), 2, "--tokens goes with --json"),

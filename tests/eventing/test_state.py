@@ -11,7 +11,7 @@ import pytest
 
 from eventing.envelope import Event
 from eventing.runtime import Runtime
-from eventing.state import Journal, fold, notes, overdue
+from eventing.state import Journal, fold, in_order, notes, overdue
 from eventing.step import Steps
 from eventing.testing import NOON, REQUEST, Broker, memory_bucket
 from eventing.workflow import named
@@ -103,6 +103,16 @@ class World:
 
     def published(self, kind: str) -> list[dict]:
         return [json.loads(e.data) for e in self.broker.events if e.type == kind]
+
+
+def test_a_dead_letter_comes_after_the_failures_that_it_died_of():
+    alive = event("research_questions", {"part": 1}, 1)
+    dead = alive.having(knativeerrorcode="500")
+    failures = [
+        event("step_failed", {"reason": "no luck"}, at, "/agents/research_assistant", cause=alive.id) for at in (3, 5)
+    ]
+    between, end = event("validation_passed", {"part": 2}, 4), event("research_failed", {"reason": "no luck"}, 6)
+    assert in_order([end, dead, *failures, between, alive]) == [alive, failures[0], between, failures[1], dead, end]
 
 
 async def test_snapshots_follow_every_event():
