@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -20,6 +19,7 @@ from eventing.answering import cost_of, events_of
 from eventing.editions import ADDRESSEE, account, edition_of, is_sent_on, rerun_of, suffix
 from eventing.envelope import Event
 from eventing.errors import AgentError, ContractError, EventingError, StepConflictError, WrongAnswerError
+from eventing.mistakes import faults, given, raised
 from eventing.publishing import resolved
 from eventing.runtime import Runtime
 from eventing.stalls import ALARM
@@ -63,37 +63,6 @@ def validated(event: Event, contract: type[Contract]) -> Contract:
         what = {"field": "requestid", "rule": f"must equal the data's request_id {data.request_id}", "value": named[:80]}
         raise ContractError(f"{event.type} contradicts itself", [what])
     return data
-
-
-def faults(error: ValidationError) -> list[dict[str, Any]]:
-    """Field, rule and value of everything that a validation found."""
-    return [
-        {
-            "field": ".".join(map(str, fault["loc"])) or "(all)",
-            "rule": fault["msg"],
-            "value": "absent" if fault["type"] == "missing" else repr(fault["input"])[:80],
-        }
-        for fault in error.errors(include_url=False, include_context=False)
-    ]
-
-
-def _raised(error: Exception) -> str:
-    """An agent's error in a line: its kind and what it says; for a forgotten `await`, that."""
-    if not isinstance(error, ValidationError):
-        return f"{type(error).__name__}: {error}"
-    for fault in error.errors(include_url=False, include_context=False):
-        if inspect.iscoroutine(fault["input"]):
-            fault["input"].close()
-            return f"{error.title}: {'.'.join(map(str, fault['loc']))} is what a call without `await` gives: write it before"
-    return f"{error.title}: " + "; ".join(f"{one['field']}: {one['rule']} (got {one['value']})" for one in faults(error))
-
-
-def _a(answer: Any) -> str:
-    """What was answered, by its class."""
-    if inspect.iscoroutine(answer):
-        answer.close()
-        return "what a call without `await` gives"
-    return f"a {type(answer).__name__}"
 
 
 @dataclass(frozen=True)
@@ -266,11 +235,11 @@ class _Run:
         except Exception as error:
             if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
                 raise
-            raise AgentError(f"agent {agent.name} raised {_raised(error)} ({places.of_error(error)})") from error
+            raise AgentError(f"agent {agent.name} raised {raised(error)} ({places.of_error(error)})") from error
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
-                raise self._wrong(_a(answer))
+                raise self._wrong(given(answer))
         if answered is None and not agent.silent:
             raise self._wrong("nothing")
         if len(found) > (self.step.fan_out or 1):
@@ -326,4 +295,4 @@ class _Run:
         return {name: self.event.get(name) for name in ("edition", "rerun", "targetversion") if self.event.get(name)}
 
 
-__all__ = ["Adapter", "EventingError", "Models", "faults", "validated"]
+__all__ = ["Adapter", "EventingError", "Models", "validated"]

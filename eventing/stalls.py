@@ -23,6 +23,7 @@ from eventing.errors import AgentError
 LOG = logging.getLogger("torpor")
 PATIENCE_S = 1.0
 _BEAT_S = 0.25
+BLOCKS = "blocks its process at"  # in the log, once for each line of code that does
 _MEND = "await what takes long, or run it in a thread: await asyncio.to_thread(...)"
 
 
@@ -82,7 +83,7 @@ class Alarm:
             raise BlockedError(f"agent {self.agent} blocked its process for {blocked:.0f} s at {at}: {_MEND}")
         if at not in self._told:
             self._told.add(at)
-            LOG.warning("agent %s blocks its process at %s (%.1f s so far): %s", self.agent, at, blocked, _MEND)
+            LOG.warning("agent %s %s %s (%.1f s so far): %s", self.agent, BLOCKS, at, blocked, _MEND)
 
 
 ALARM = Alarm()

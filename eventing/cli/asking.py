@@ -79,16 +79,17 @@ def lines(event: dict[str, Any], story: Story) -> Iterator[str]:
         yield click.style(f"{'':<10}{plain(reason)}", fg="yellow")
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+def counted(number: int, one: str, more: str = "") -> str:
+    """How many there are of something, which has a plural of its own or takes an s."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def _result(event: dict[str, Any]) -> str:
     notes = event.get("notes", {})
     if event["type"] == "research_questions":
-        return _counted(notes.get("of", 1), "question")
+        return counted(notes.get("of", 1), "question")
     if event["type"] == "summary_ready":
-        return f"{_counted(notes.get('claims', 0), 'claim')} written"
+        return f"{counted(notes.get('claims', 0), 'claim')} written"
     if event["type"] == "research_complete" and notes.get("claims") == 0:
         return "report without a claim"
     kind = str(event["type"])

@@ -118,9 +118,9 @@ def _asked(_: click.Context, __: click.Parameter, topic: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ps(as_json: bool) -> None:
     """Show each agent, asleep or awake, its wakes and lag, what is tried again, and how many dead letters wait."""
-    from eventing.cli import platform
+    from eventing.cli import standing
 
-    platform.ps(project.config(whole=False), as_json)
+    standing.ps(project.config(whole=False), as_json)
 
 
 @main.command()
@@ -216,10 +216,10 @@ def trail(request_id: UUID, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Every letter as a line of JSON.")
 def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> None:
     """Show the dead letters that wait: what nobody could handle, why, and what was paid already."""
-    from eventing.cli import dead, platform
+    from eventing.cli import dead, standing
 
     dead.show(project.gateway_url(project.config(whole=False)), agent, request, sent, as_json)
-    if not as_json and (told := platform.retrying(project.config(whole=False))):
+    if not as_json and (told := standing.retrying(project.config(whole=False))):
         asking.say(f"{told}: a dead letter comes of what still fails at the end of its retries")
 
 

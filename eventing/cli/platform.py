@@ -1,4 +1,4 @@
-"""`torpor up`, `down`, `ps` and `mail`: the local platform from outside."""
+"""`torpor up`, `down` and `mail`: the local platform from outside."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from typing import Any
 import click
 
 from eventing.cli import documents, gateway, project
-from eventing.cli.asking import say
+from eventing.cli.asking import counted, say
 from eventing.cli.errors import AnotherPlatformError, CommandError, NotRunningError
 from eventing.cli.stamping import unstamped
-from eventing.errors import EventingError, StoreError
-from eventing.harmless import plain
+from eventing.errors import StoreError
 from eventing.local import loops, preflight, processes, services
 from eventing.local.config import Config
 
@@ -67,7 +66,7 @@ def put_documents(config: Config, folder: Path, quiet: bool = False, away_s: flo
     collection = documents.collect(folder, told)
     _upload(collection, config, away_s, told)
     size = sum(map(len, collection.files.values()))
-    many = _counted(len(collection.files), "document", "documents")
+    many = counted(len(collection.files), "document")
     came_to = f"  sources   {many}, {math.ceil(size / 1e3)} kB, as collection {collection.name}"
     tell(came_to, quiet)
     for name, reason in list(collection.skipped.items())[:SHOWN]:
@@ -261,66 +260,3 @@ def mail(config: Config) -> None:
         say(f"no mail has arrived (in {mailbox})")
     for letter in found:
         say(click.style(f"{letter.date}  to {letter.to}", bold=True) + f"\n{letter.subject}\n\n{letter.text.strip()}\n")
-
-
-def ps(config: Config, as_json: bool) -> None:
-    """Print how each agent fares, what is tried again, and the dead letters that wait."""
-    found = status(config)
-    if as_json:
-        say(json.dumps(found, indent=2))
-        return
-    ever = found["dead_letters"]
-    letters = _letters(found["store"]) if ever else "dead letters unknown" if ever is None else "no dead letter waits"
-    for problem in found["problems"]:
-        say(click.style(problem, fg="red"))
-    say(f"{table(found)}; {letters}")
-
-
-def _letters(store: str) -> str:
-    """How many dead letters wait, as the platform's store tells: whoever looks wakes nobody."""
-    from eventing.deadletters import DeadLetters
-    from eventing.store import Store
-
-    try:
-        places = asyncio.run(DeadLetters(Store.open(store)).places())
-    except EventingError:
-        return "dead letters that the store does not tell of now"
-    waiting = sum(not place.sent for place in places)
-    return {0: "no dead letter waits", 1: "1 dead letter waits"}.get(waiting, f"{waiting} dead letters wait")
-
-
-def table(found: dict[str, Any]) -> str:
-    """The status as a table: one line an agent, then what waits, what is tried again and what died."""
-    waiting = sum(one["lag"] or 0 for one in found["deliveries"].values())
-    rows = [("agent", "state", "processes", "in flight", "wakes", "last wake")]
-    for name, one in sorted(found["functions"].items()):
-        wake = f"{one['cold_start_s']:.2f} s" if one["cold_start_s"] else "-"
-        rows.append((name, one["state"], str(one["instances"]), str(one["in_flight"]), str(one["wakes"]), wake))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    for name, one in sorted(found["deliveries"].items()):
-        if one["lag"] or one["retrying"] or one["dead_lettered"] or one["dropped"] or one["not_events"]:
-            lines.append(
-                f"{name}: {one['lag'] or 0} waiting, {one['retrying']} of them tried again now, "
-                f"{one['dead_lettered']} dead-lettered, {one['dropped'] + one['not_events']} dropped"
-            )
-            if one["failing"]:
-                lines.append(f"  {plain(one['failing'])}")
-    left = sum(one["instances"] for one in found["functions"].values())
-    lines.append(f"{_counted(left, 'agent process', 'agent processes')}; {_counted(waiting, 'event', 'events')} waiting")
-    return "\n".join(lines)
-
-
-def retrying(config: Config) -> str:
-    """Which deliveries failed and are tried again now; empty where none is, or the platform is not here to tell."""
-    try:
-        found = {name: one["retrying"] for name, one in status(config)["deliveries"].items() if one["retrying"]}
-    except CommandError:
-        return ""
-    each = ", ".join(f"{name.partition('/')[2]} {count}" for name, count in found.items())
-    total = sum(found.values())
-    return f"{_counted(total, 'failed delivery', 'failed deliveries')} tried again now ({each})" if total else ""
-
-
-def _counted(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"

@@ -56,6 +56,8 @@ class _Problems:
     def take(self, found: dict[str, Any]) -> None:
         for problem in found["problems"]:
             self._once(f"{problem}; what waits for it goes on once it is mended")
+        for blocking in filter(None, (one["blocking"] for one in found["functions"].values())):
+            self._once(plain(blocking))
         for one in found["deliveries"].values():
             if one["failing"]:
                 self._once(f"{plain(one['failing'])}; it will be tried again")

@@ -8,6 +8,7 @@ from pathlib import Path
 from eventing.local import processes
 from eventing.local.config import Progress
 from eventing.local.functions import Functions
+from eventing.stalls import BLOCKS
 
 _LOOK_EVERY_S = 0.3
 _MOST_LINES, _MOST_BYTES = 100, 100_000  # of one function that are passed on at a time
@@ -15,10 +16,14 @@ _SERVERS_OWN = ("INFO:",)  # uvicorn's comings and goings
 
 
 class Listener:
-    """Follows the functions' logs, while a function serves: a start that fails is told by whoever started it."""
+    """Follows the functions' logs, while a function serves: a start that fails is told by whoever started it.
 
-    def __init__(self, functions: Functions, state: Path, progress: Progress) -> None:
+    `blocking` is what a function said of itself that keeps its process from all else, as long as it has requests.
+    """
+
+    def __init__(self, functions: Functions, state: Path, progress: Progress, blocking: dict[str, str]) -> None:
         self._functions, self._state, self._progress = functions, state, progress
+        self._blocking = blocking
         self._at: dict[str, int] = {}
         self._awake: set[str] = set()
 
@@ -31,6 +36,8 @@ class Listener:
     def look(self) -> None:
         for scaled in self._functions.all():
             name = scaled.function.name
+            if not scaled.in_flight:
+                self._blocking.pop(name, None)
             self._follow(name, scaled.state == "awake" or name in self._awake)
             self._awake = self._awake | {name} if scaled.state == "awake" else self._awake - {name}
 
@@ -50,6 +57,8 @@ class Listener:
             for line in lines[:_MOST_LINES]:
                 if not line.startswith(_SERVERS_OWN):
                     self._progress(name, line, None)
+                if BLOCKS in line:
+                    self._blocking[name] = line
             if len(lines) > _MOST_LINES or size - at > _MOST_BYTES:
                 self._at[name] = size
                 self._progress(name, f"prints more than is passed on: all of it is in {log}", None)

@@ -43,6 +43,7 @@ class _Parts:
     http: aiohttp.ClientSession
     tally: Tally
     problems: list[str] = field(default_factory=list)  # of the project's files, since they were changed
+    blocking: dict[str, str] = field(default_factory=dict)  # by function, what keeps its process from all else
 
 
 async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
@@ -66,7 +67,7 @@ async def run(config: Config, progress: Progress, stop: asyncio.Event) -> None:
         dispatcher = await _listen(config, parts, stack, progress)
         parts.functions.keep_min_scale()
         await stack.enter_async_context(reloading(config, parts.functions, parts.forks, progress, parts.problems))
-        listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress).run())
+        listening = asyncio.ensure_future(Listener(parts.functions, config.state, progress, parts.blocking).run())
         stack.callback(listening.cancel)
         await _until(stop, dispatcher, progress, config)
 
@@ -98,7 +99,7 @@ async def _listen(config: Config, parts: _Parts, stack: AsyncExitStack, progress
     sinks = Sinks(parts.functions, parts.producer, parts.http)
     dispatcher = Dispatcher(config.bootstrap, parts.resources, sinks)
     stack.push_async_callback(dispatcher.stop, 0.0)
-    status = Status(config, parts.functions, dispatcher, parts.tally, parts.problems)
+    status = Status(config, parts.functions, dispatcher, parts.tally, parts.problems, parts.blocking)
     beside = [*status.routes(), *touching.routes(parts.functions)]
     app = ingress.Ingress(parts.resources.brokers, parts.producer, beside)
     port = config.ports.platform

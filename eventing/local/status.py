@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -28,9 +28,15 @@ class Status:
     """Reads the platform's parts; counts are since the platform's start, lag and dead letters as they lie in Kafka."""
 
     def __init__(
-        self, config: Config, functions: Functions, dispatcher: Dispatcher, tally: Tally, problems: Sequence[str]
+        self,
+        config: Config,
+        functions: Functions,
+        dispatcher: Dispatcher,
+        tally: Tally,
+        problems: Sequence[str],
+        blocking: Mapping[str, str],
     ) -> None:
-        self._tally, self._problems = tally, problems
+        self._tally, self._problems, self._blocking = tally, problems, blocking
         self._config = config
         self._functions = functions
         self._dispatcher = dispatcher
@@ -75,6 +81,7 @@ class Status:
     def _function(self, name: str) -> dict[str, Any]:
         scaled = self._functions[name]
         told = {"state": scaled.state, "instances": scaled.instances, "in_flight": scaled.in_flight}
+        told["blocking"] = self._blocking.get(name, "")
         return told | dataclasses.asdict(scaled.counts)
 
 

@@ -11,10 +11,11 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ValidationError
 
 from eventing import ids, telemetry
-from eventing.adapter import faults, validated
+from eventing.adapter import validated
 from eventing.envelope import Event, from_json, to_json
 from eventing.envelope import parsed as json_of
 from eventing.errors import ContractError, EventingError
+from eventing.mistakes import faults
 from eventing.runtime import Runtime
 from functions.accounts import Desk
 from functions.gateway import opening

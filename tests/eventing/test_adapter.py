@@ -231,7 +231,9 @@ async def test_a_forgotten_await_is_told_with_its_mend():
         AgentError, match=r"ResearchQuery: topic is what a call without `await` gives: write it before \(.*:\d+\)"
     ):
         await world.planner(lambda query: ResearchQuery(request_id=query.request_id, topic=says())).take(request())
-    with pytest.raises(AgentError, match=r"raised ResearchQuery: topic: Field required \(got absent\) \(.*:\d+\)"):
+    with pytest.raises(
+        AgentError, match=r"raised ValidationError of ResearchQuery: topic: Field required \(got absent\) \(.*:\d+\)"
+    ):
         await world.planner(lambda query: ResearchQuery(request_id=query.request_id, depth=1)).take(request())
 
 

@@ -134,7 +134,7 @@ async def test_an_event_wakes_a_function_goes_on_and_the_function_falls_asleep_a
         )  # fmt: skip
         told = await ps(http, config)
         assert told["functions"]["first"] | {"cold_start_s": 0, "cold_start_total_s": 0} == {
-            "state": "awake", "instances": 1, "in_flight": 0, "wakes": 1, "starts": 1, "crashes": 0, "failed_starts": 0,
+            "state": "awake", "instances": 1, "in_flight": 0, "blocking": "", "wakes": 1, "starts": 1, "crashes": 0, "failed_starts": 0,
             "cold_start_s": 0, "cold_start_total_s": 0,
         }  # fmt: skip
         while told["functions"]["first"]["instances"] and time.monotonic() < sent + 30:
