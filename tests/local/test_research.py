@@ -239,7 +239,7 @@ def test_documents_that_cannot_be_used_are_told_and_the_rest_is_used(platform, t
     for told in ("image.png: not one of", "secret.md: a link that leads out of the folder", "huge.txt: 1,000 MB"):
         assert told in done.stdout, done.stdout
     missing = platform.torpor("ask", "x", "--sources", str(tmp_path / "absent"))
-    assert missing.returncode == 1 and "is not there" in missing.stderr
+    assert missing.returncode == 2 and "does not exist" in missing.stderr
     (tmp_path / "empty").mkdir()
     empty = platform.torpor("ask", "x", "--sources", str(tmp_path / "empty"))
     assert empty.returncode == 1 and "holds no document that can be used" in empty.stderr
