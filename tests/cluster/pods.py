@@ -37,6 +37,10 @@ class Pods:
         found = [pod for pod in self.of(agent) if pod["metadata"]["labels"][_REVISION] in current]
         return [pod["metadata"]["name"] for pod in found if _kept(pod) and _is(pod, "Ready")]
 
+    def kept(self, agent: str) -> list[str]:
+        """The names of an agent's pods that nobody has ended yet; an ingress may lead to an earlier revision a moment longer."""
+        return [pod["metadata"]["name"] for pod in self.of(agent) if _kept(pod)]
+
     def service(self, agent: str) -> dict[str, Any]:
         return self.kubectl.get("services.serving.knative.dev", agent, NAMESPACE)
 

@@ -137,6 +137,7 @@ def test_a_pod_is_given_no_more_than_it_takes_and_the_rest_waits(
     limit = pods.service("research-assistant")["spec"]["template"]["spec"]["containerConcurrency"]
     usual = _annotation(pods, "research-assistant", "max-scale")
     _annotate(pods, cluster, "research-assistant", {"autoscaling.knative.dev/max-scale": "1"})
+    until(lambda: pods.kept("research-assistant") == pods.ready("research-assistant"), "no pod of another revision", 180)
     before = counts(platform)
     model.calls.clear()
     model.otherwise = Scripted(delay_s=20.0)
@@ -157,7 +158,7 @@ def test_a_pod_that_is_killed_in_the_middle_of_a_step_loses_nothing(
 ) -> None:
     requests = _researched(platform, pods, model)
     before = counts(platform)["retries"]
-    for name in pods.ready("research-assistant"):
+    for name in pods.kept("research-assistant"):
         cluster.run("delete", "pod", name, "-n", NAMESPACE, "--force", "--grace-period=0")
     model.otherwise = Scripted()
     kept(platform, model, requests)
@@ -169,7 +170,7 @@ def test_a_pod_that_is_scaled_down_finishes_what_it_does(
 ) -> None:
     requests = _researched(platform, pods, model)
     before = counts(platform)
-    for name in pods.ready("research-assistant"):
+    for name in pods.kept("research-assistant"):
         cluster.run("delete", "pod", name, "-n", NAMESPACE, "--wait=false")  # as the autoscaler's ReplicaSet does it
     kept(platform, model, requests)
     untroubled(platform, before)
