@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from eventing.errors import ContractError
+
 
 def faults(error: ValidationError) -> list[dict[str, Any]]:
     """Field, rule and value of everything that a validation found."""
@@ -29,7 +31,7 @@ def raised(error: Exception) -> str:
         if inspect.iscoroutine(fault["input"]):
             fault["input"].close()
             return f"{kind}: {'.'.join(map(str, fault['loc']))} is what a call without `await` gives: write it before"
-    return f"{kind}: " + "; ".join(f"{one['field']}: {one['rule']} (got {one['value']})" for one in faults(error))
+    return str(ContractError(kind, faults(error)))
 
 
 def given(answer: Any) -> str:

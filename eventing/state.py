@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -90,9 +90,8 @@ class Journal:
         return self._read[key]
 
 
-def in_order(events: Iterable[Event]) -> list[Event]:
+def in_order(events: Sequence[Event]) -> list[Event]:
     """The events by their times; a dead letter, which has its event's time, after the last failure that it caused."""
-    events = list(events)
     failed: dict[str, str] = {}
     for event in events:
         if event.type == STEP_FAILED and (cause := event.get("cause")):

@@ -134,19 +134,16 @@ def documents(data: bytes, folder: Path) -> Iterator[str]:
 
     _, result = _read(data)
     named = {passage.id: passage for part in result.parts for passage in part.passages}
-    cut: dict[str, dict[str, int]] = {}
-    absent = set[str]()
+    cut: dict[str, dict[str, int] | None] = {}  # the offset of each passage of a document; None for one that is not there
     for passage in named.values():
         name, path = passage.source.id, folder / passage.source.id
-        if name in absent:
-            continue
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            absent.add(name)
-            yield f"{name} is not in {folder}"
-            continue
         if name not in cut:
-            cut[name] = {found.passage.id: found.passage.offset for found in passages(document(name, path.read_bytes()))}
-        if cut[name].get(passage.id) != passage.offset:
+            cut[name] = None
+            if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
+                cut[name] = {one.passage.id: one.passage.offset for one in passages(document(name, path.read_bytes()))}
+            else:
+                yield f"{name} is not in {folder}"
+        if (offsets := cut[name]) is not None and offsets.get(passage.id) != passage.offset:
             yield f"{name} does not have passage {passage.id} from character {passage.offset}"
 
 

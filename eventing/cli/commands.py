@@ -218,8 +218,9 @@ def dead(agent: str | None, request: UUID | None, sent: bool, as_json: bool) -> 
     """Show the dead letters that wait: what nobody could handle, why, and what was paid already."""
     from eventing.cli import dead, standing
 
-    dead.show(project.gateway_url(project.config(whole=False)), agent, request, sent, as_json)
-    if not as_json and (told := standing.retrying(project.config(whole=False))):
+    chosen = project.config(whole=False)
+    dead.show(project.gateway_url(chosen), agent, request, sent, as_json)
+    if not as_json and (told := standing.retrying(chosen)):
         asking.say(f"{told}: a dead letter comes of what still fails at the end of its retries")
 
 

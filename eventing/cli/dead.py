@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 
 from eventing.cli import gateway
-from eventing.cli.asking import say
+from eventing.cli.asking import counted, say
 from eventing.harmless import plain
 
 Letter = dict[str, Any]
@@ -76,10 +76,8 @@ def told(letter: Letter) -> str:
 def _paid(letter: Letter) -> str:
     """What the request cost so far."""
     cost = f" ({letter['cost']:.6f} {plain(letter['currency'])})" if letter["currency"] else ""
-    calls = f"{letter['calls']} model call{'s' * (letter['calls'] != 1)} of the failed step"
-    parts = [f"{letter['steps']} step{'s' * (letter['steps'] != 1)} with {letter['tokens']} tokens{cost}"] * bool(
-        letter["steps"]
-    )
+    calls = f"{counted(letter['calls'], 'model call')} of the failed step"
+    parts = [f"{counted(letter['steps'], 'step')} with {letter['tokens']} tokens{cost}"] * bool(letter["steps"])
     parts += [calls] * bool(letter["calls"])
     return f"{' and '.join(parts)}: not paid for again" if parts else "nothing yet"
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from eventing.cli import dead, gateway
-from eventing.cli.asking import say
+from eventing.cli.asking import counted, say
 from eventing.cli.errors import CommandError, NotRunningError
 from eventing.harmless import plain
 
@@ -56,7 +56,7 @@ def every(how: How, agent: str | None, asked: bool) -> None:
         how.note(f"no dead letter waits{f' of agent {plain(agent)}' if agent else ''} that can be sent on")
         return
     if not (asked or how.dry_run) and _somebody_there():
-        click.confirm(f"send {_counted(len(waiting))} on from where they failed?", abort=True, err=how.as_json)
+        click.confirm(f"send {counted(len(waiting), 'request')} on from where they failed?", abort=True, err=how.as_json)
     _each(how, list(waiting))
 
 
@@ -71,16 +71,12 @@ def _each(how: How, requests: list[str]) -> None:
             failed += 1
             click.secho(f"request {request}: {error.format_message()}", fg="red", err=True)
     if failed:
-        raise CommandError(f"{failed} of {_counted(len(requests))} could not be sent on")
+        raise CommandError(f"{failed} of {counted(len(requests), 'request')} could not be sent on")
 
 
 def _somebody_there() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty()
-
-
-def _counted(requests: int) -> str:
-    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 def told(sent: dict[str, Any], dry_run: bool = False) -> str:

@@ -56,15 +56,13 @@ def claim(config: Config) -> Iterator[None]:
             processes.forget(mine)
 
 
-@contextlib.contextmanager
-def starting(config: Config) -> Iterator[None]:
+def starting(config: Config) -> contextlib.AbstractContextManager[None]:
     """Make this process the one that starts a platform of its state folder in the background, until the block ends.
 
     Raises:
         PreflightError: when another process is it.
     """
-    with _alone(config, "starting"):
-        yield
+    return _alone(config, "starting")
 
 
 @contextlib.contextmanager
