@@ -34,7 +34,8 @@ def call(
     try:
         answer = _HTTP.request(method, url, body=data, headers={**content_type, **(headers or {})}, timeout=time_limit_s)
     except urllib3.exceptions.HTTPError as error:
-        mend = "TORPOR_URL names it" if project.elsewhere() else "start the platform with `torpor up`"
+        named = (given := project.elsewhere()) and url.startswith(given.rstrip("/"))
+        mend = "TORPOR_URL names it" if named else "start the platform with `torpor up`"
         raise NotRunningError(f"nobody answers at {url}: {mend} ({type(error).__name__})") from error
     if answer.status >= 400:
         kind = NotFoundError if answer.status == 404 else CommandError

@@ -279,6 +279,11 @@ def test_a_variable_that_cannot_be_is_told_by_its_name(tmp_path, name, value, co
     assert told in done.stderr and "Traceback" not in done.stderr and "Warning" not in done.stderr
 
 
+def test_a_platform_that_is_not_there_is_not_what_torpor_url_names(tmp_path):
+    done = torpor("ps", TORPOR_STATE=str(tmp_path), TORPOR_PORT=str(row(7)), TORPOR_URL="http://localhost:1")
+    assert done.returncode == 3 and "/platform/ps: start the platform with `torpor up`" in done.stderr
+
+
 def test_what_is_not_yet_a_workflow_is_told_with_what_it_lacks(tmp_path):
     (tmp_path / "functions/idle").mkdir(parents=True)
     (tmp_path / "functions/idle/func.yaml").touch()
