@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import urllib3
 import yaml
 
 from eventing.chaos import disks, mailing, storing
@@ -26,6 +25,7 @@ from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
 from eventing.chaos.storing import StoreServer
 from eventing.errors import EventingError
 from eventing.local import model_server, ports, preflight, processes, services
+from eventing.local.asking import UnansweredError, ask
 from eventing.local.config import IN_A_ROW, Config, Ports
 from eventing.local.mailbox import letters
 from eventing.store import Store
@@ -36,7 +36,7 @@ RUN = "chaos"  # the record of a run itself, in its own folder
 _BROKERS = 3
 _UP_S = 300.0
 _STALL_S = 10.0  # the stub says a token every few milliseconds, however many ask
-_HTTP = urllib3.PoolManager(retries=False, timeout=5.0, headers={"Connection": "close"})
+_ANSWER_LIMIT_S = 5.0
 _NOT_OURS = ("TORPOR_MODEL_URL", "TORPOR_URL", "TORPOR_STORE")
 
 
@@ -136,11 +136,11 @@ class Stage:
         end = time.monotonic() + 15.0
         while True:
             try:
-                answer = _HTTP.request("PUT", f"http://127.0.0.1:{self.config.ports.model}/otherwise", json=how)
+                answer = ask(f"http://127.0.0.1:{self.config.ports.model}/otherwise", _ANSWER_LIMIT_S, "PUT", json=how)
                 if answer.status != 200:
                     raise StageError(f"the model server that pretends refused {how}: {answer.data.decode()[:200]}")
                 return
-            except urllib3.exceptions.HTTPError as error:
+            except UnansweredError as error:
                 if time.monotonic() > end:
                     raise StageError(f"the model server that pretends does not answer: {error}") from error
                 time.sleep(0.1)
@@ -148,9 +148,9 @@ class Stage:
     def scheduler(self) -> dict[str, Any]:
         """The scheduler's own figures; empty while it does not answer."""
         try:
-            answer = _HTTP.request("GET", f"http://127.0.0.1:{self.config.ports.scheduler}/state")
+            answer = ask(f"http://127.0.0.1:{self.config.ports.scheduler}/state", _ANSWER_LIMIT_S)
             return dict(answer.json()) if answer.status == 200 else {}
-        except (urllib3.exceptions.HTTPError, ValueError):
+        except (UnansweredError, ValueError):
             return {}
 
     @property
@@ -186,8 +186,8 @@ class Stage:
 
     def _stub_answers(self) -> bool:
         try:
-            return _HTTP.request("GET", f"http://127.0.0.1:{self.config.ports.model}/health").status == 200
-        except urllib3.exceptions.HTTPError:
+            return ask(f"http://127.0.0.1:{self.config.ports.model}/health", _ANSWER_LIMIT_S).status == 200
+        except UnansweredError:
             return False
 
 

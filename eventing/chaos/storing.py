@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import urllib3
-
 from eventing import project
 from eventing.local import processes
+from eventing.local.asking import UnansweredError, ask
 
 NAME = "chaos-store"
 URL = "s3://torpor"
-_HTTP = urllib3.PoolManager(retries=False, timeout=5.0, headers={"Connection": "close"})
+_ANSWER_LIMIT_S = 5.0
 _TREATED_S = 15.0
 
 
@@ -54,15 +53,15 @@ class StoreServer:
         end = time.monotonic() + _TREATED_S
         while True:
             try:
-                _HTTP.request("PUT", f"http://127.0.0.1:{self.port}/otherwise", json=how)
+                ask(f"http://127.0.0.1:{self.port}/otherwise", _ANSWER_LIMIT_S, "PUT", json=how)
                 return
-            except urllib3.exceptions.HTTPError:
+            except UnansweredError:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.1)
 
     def _answers(self) -> bool:
         try:
-            return _HTTP.request("GET", f"http://127.0.0.1:{self.port}/health").status == 200
-        except urllib3.exceptions.HTTPError:
+            return ask(f"http://127.0.0.1:{self.port}/health", _ANSWER_LIMIT_S).status == 200
+        except UnansweredError:
             return False

@@ -9,9 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import urllib3
-
 from eventing.local import ports, processes
+from eventing.local.asking import UnansweredError, ask
 from eventing.local.config import Config, Progress
 from eventing.local.downloads import model
 from eventing.local.errors import ServiceError
@@ -24,8 +23,6 @@ ADOPT_LIMIT_S = 15.0
 _ANSWER_LIMIT_S = 10.0
 # Where the packages lie, installed or not: `-m` finds them from there.
 ROOT = Path(__file__).resolve().parents[2]
-# No connection is kept: each question asks whether the server is there now.
-_HTTP = urllib3.PoolManager(retries=False, timeout=2.0, headers={"Connection": "close"})
 
 
 def url(config: Config) -> str:
@@ -85,15 +82,15 @@ def served(base: str) -> list[Model]:
         ServiceError: it does not answer as an OpenAI-compatible server does.
     """
     key = os.environ.get("TORPOR_MODEL_KEY")
-    headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    headers = {"Authorization": f"Bearer {key}"} if key else None
     try:
-        answer = _HTTP.request("GET", f"{base.rstrip('/')}/models", headers=headers, timeout=_ANSWER_LIMIT_S)
+        answer = ask(f"{base.rstrip('/')}/models", _ANSWER_LIMIT_S, headers=headers)
         if answer.status == 200:
             if found := [Model(str(e["id"]), str(e.get("owned_by"))) for e in json.loads(answer.data)["data"]]:
                 return found
             raise ValueError("it lists no model")
         why = f"answered {answer.status}"
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UnansweredError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
     raise ServiceError(
         f"the model server at TORPOR_MODEL_URL={base} does not answer GET {base.rstrip('/')}/models as an OpenAI-compatible "
@@ -103,8 +100,8 @@ def served(base: str) -> list[Model]:
 
 def _healthy(config: Config) -> bool:
     try:
-        return bool(_HTTP.request("GET", f"http://127.0.0.1:{config.ports.model}/health").status == 200)
-    except urllib3.exceptions.HTTPError:
+        return ask(f"http://127.0.0.1:{config.ports.model}/health").status == 200
+    except UnansweredError:
         return False
 
 

@@ -10,17 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import urllib3
 import yaml
 
 from eventing.local import environment, model_server, ports, processes
+from eventing.local.asking import UnansweredError, ask
 from eventing.local.config import Config, Progress
 from eventing.local.errors import ServiceError
 
 NAME = "scheduler"
 START_LIMIT_S = 30.0
 ADOPT_LIMIT_S = 10.0
-_HTTP = urllib3.PoolManager(retries=False, timeout=2.0, headers={"Connection": "close"})
 # What a server calls itself in GET /v1/models tells how it continues a broken answer.
 _KINDS = {"vllm": ("vllm", 64), "llamacpp": ("llama.cpp", 4)}
 
@@ -55,9 +54,9 @@ def stop(config: Config) -> None:
 def generating(config: Config) -> bool:
     """Whether a model server works on a call, as the scheduler says: what it says is bought."""
     try:
-        answer = _HTTP.request("GET", f"http://127.0.0.1:{config.ports.scheduler}/state")
+        answer = ask(f"http://127.0.0.1:{config.ports.scheduler}/state")
         return any(server["in_flight"] > 0 for server in json.loads(answer.data)["servers"])
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+    except (UnansweredError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -93,9 +92,9 @@ def _command(config: Config, pools: Path) -> list[str]:
 
 def _healthy(config: Config) -> bool:
     try:
-        answer = _HTTP.request("GET", f"http://127.0.0.1:{config.ports.scheduler}/health")
+        answer = ask(f"http://127.0.0.1:{config.ports.scheduler}/health")
         return answer.status == 200 and bool(json.loads(answer.data)["status"] == "ok")
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+    except (UnansweredError, ValueError, KeyError, TypeError):
         return False
 
 
