@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -14,6 +15,8 @@ import confluent_kafka as ck
 
 from eventing.kafka.records import QUIET, KafkaUnavailableError, Place, Record, record_of
 
+_COMMITTED_S = 1.0  # for one question for what is committed
+_AGAIN_S = 0.1
 _LONGEST_POLL_MS = 24 * 60 * 60 * 1000  # librdkafka's largest: retries of one event never evict their consumer
 
 
@@ -41,6 +44,7 @@ class Consumer:
         self._done: dict[Place, int] = {}
         self._flow: dict[Place, bool] = {}  # whether a partition is to be read
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{group}")
         topics = sorted(topics)
         static = {"group.instance.id": f"{member}-{zlib.crc32(' '.join(topics).encode()):08x}"} if member else {}
@@ -61,7 +65,7 @@ class Consumer:
                 **QUIET,
             }
         )
-        self._consumer.subscribe(topics, on_revoke=self._revoked, on_lost=self._revoked)
+        self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     async def batch(self, limit: int, wait_s: float = 0.1) -> list[Record]:
         """Up to `limit` records, as soon as there is one; none when `wait_s` is over.
@@ -102,10 +106,14 @@ class Consumer:
 
     async def unread(self, time_limit_s: float = 2.0) -> int | None:
         """How many records of this member's partitions it has yet to hand out; None while that is not known."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._unread, time_limit_s)
+        with contextlib.suppress(TimeoutError):  # the thread that polls may wait for Kafka
+            async with asyncio.timeout(time_limit_s):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self._unread, time_limit_s)
+        return None
 
     async def close(self) -> None:
         """Commit what is done, then stop."""
+        self._closing.set()
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=False)
 
@@ -152,6 +160,23 @@ class Consumer:
             place, offset = self._done.popitem()
             with contextlib.suppress(ck.KafkaException):  # the partition is another member's now, who reads it again
                 self._consumer.store_offsets(offsets=[ck.TopicPartition(*place, offset)])
+
+    def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
+        """Begin where the group has come to, which is asked for here until it is known.
+
+        librdkafka asks but once, and reads nothing where a coordinator that has just come back says that it is none (its
+        issue 5586).
+        """
+        untouched = ck.OFFSET_END if self._from_latest else ck.OFFSET_BEGINNING
+        while not self._closing.is_set():
+            with contextlib.suppress(ck.KafkaException):
+                reached = consumer.committed(partitions, timeout=_COMMITTED_S)
+                if all(place.error is None for place in reached):
+                    for place in reached:
+                        place.offset = place.offset if place.offset >= 0 else untouched
+                    consumer.assign(reached)
+                    return
+            self._closing.wait(_AGAIN_S)
 
     def _revoked(self, _: Any, partitions: list[Any]) -> None:
         if self._on_revoked is not None and self._loop is not None and not self._loop.is_closed():

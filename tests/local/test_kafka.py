@@ -10,6 +10,7 @@ import pytest
 from eventing import kafka
 from eventing.errors import PayloadTooLargeError
 from eventing.kafka.outages import Outages
+from tests.local.kafka_proxy import Proxy
 
 
 async def test_what_is_produced_is_read_back_and_what_is_not_read_is_counted(kafka_bootstrap: str) -> None:
@@ -59,6 +60,36 @@ async def test_records_are_handed_over_as_they_come_until_the_time_or_the_room_i
     await asyncio.wait_for(consumer.each(lambda record: taken.append(record.value), 3, 0.1), 10)
     assert taken == [b"0", b"1", b"2"]
     await asyncio.gather(consumer.close(), producer.close())
+
+
+async def test_a_coordinator_that_is_not_ready_does_not_keep_a_group_from_reading(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("returning", partitions=2)])
+    producer = kafka.Producer(kafka_bootstrap)
+    await producer.produce("returning", b"0", b"a key")
+    async with Proxy(kafka_bootstrap, refusals=3).listening() as proxy:
+        for number in range(2):  # a group that has committed nothing, then one that has
+            consumer = kafka.Consumer(proxy.address, "returning-group", ["returning"])
+            read = await consumer.batch(1, 30.0)
+            assert [record.value for record in read] == [f"{number}".encode()]
+            assert proxy.refused == proxy.refusals
+            consumer.done(read[0].place, number + 1)
+            await consumer.close()
+            await producer.produce("returning", f"{number + 1}".encode(), b"a key")
+            proxy.refused = 0
+    await producer.close()
+
+
+async def test_a_member_that_waits_for_its_coordinator_can_be_asked_and_closed(kafka_bootstrap: str) -> None:
+    await asyncio.to_thread(kafka.create_topics, kafka_bootstrap, [kafka.TopicSpec("waiting")])
+    async with Proxy(kafka_bootstrap, refusals=1_000_000).listening() as proxy:
+        consumer = kafka.Consumer(proxy.address, "waiting-group", ["waiting"])
+        reading = asyncio.create_task(consumer.batch(1, 1.0))
+        async with asyncio.timeout(20):
+            while not proxy.refused:
+                await asyncio.sleep(0.01)
+            assert await consumer.unread(0.2) is None
+            await consumer.close()
+            assert await reading == []
 
 
 async def _known(consumer: kafka.Consumer) -> int:
