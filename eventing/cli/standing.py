@@ -62,6 +62,8 @@ def table(found: dict[str, Any]) -> str:
                 lines.append(f"  {plain(one['failing'])}")
     left = sum(one["instances"] for one in found["functions"].values())
     lines.append(f"{counted(left, 'agent process', 'agent processes')}; {counted(waiting, 'event')} waiting")
+    if untold := sum(one["lag"] is None for one in found["deliveries"].values()):
+        lines[-1] += f", not counting {counted(untold, 'delivery', 'deliveries')} of which Kafka does not tell now"
     return "\n".join(lines)
 
 
