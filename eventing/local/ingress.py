@@ -57,6 +57,9 @@ class Ingress:
             return problem(error.problem() | {"status": 400})
         except EventingError as error:
             return problem(error.problem())
+        except asyncio.CancelledError:  # the grace at the end is over
+            detail = "the platform stops while Kafka is away; post the event again once it is up"
+            return problem({"title": "Stopping", "status": 503, "detail": detail})
         return _ACCEPTED
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:

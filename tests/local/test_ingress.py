@@ -64,6 +64,19 @@ async def test_what_is_no_cloudevent_gets_400_and_the_reason(ingress: str) -> No
     assert (await ask(url, b"[]", {"content-type": "application/cloudevents-batch+json"}))[0] == 400
 
 
+async def test_whoever_waits_for_kafka_when_the_platform_stops_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    port, nobody = unused(2)
+    producer = kafka.Producer(f"127.0.0.1:{nobody}", 3.0)
+    headers, body = to_request(event())
+    async with serving(Ingress(BROKERS, producer), port):
+        asking = asyncio.create_task(ask(f"http://127.0.0.1:{port}/torpor/taken-here", body, headers))
+        await asyncio.sleep(0.3)
+    status, text = await asking
+    assert (status, "the platform stops" in text) == (503, True)
+    assert not [record for record in caplog.records if record.exc_info]
+    await producer.close()
+
+
 async def test_an_unknown_broker_gets_404_and_those_that_exist(ingress: str) -> None:
     headers, body = to_request(event())
     status, text = await ask(f"{ingress}/torpor/nope", body, headers)
