@@ -108,7 +108,7 @@ class Consumer:
         """How many records of this member's partitions it has yet to hand out; None while that is not known."""
         with contextlib.suppress(TimeoutError):  # the thread that polls may wait for Kafka
             async with asyncio.timeout(time_limit_s):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self._unread, time_limit_s)
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self._unread)
         return None
 
     async def close(self) -> None:
@@ -132,19 +132,22 @@ class Consumer:
                 raise KafkaUnavailableError(f"consumer group {self.group}: {error.str()}")
             # Any other error is a passing trouble, of which librdkafka takes care.
 
-    def _unread(self, time_limit_s: float) -> int | None:
+    def _unread(self) -> int | None:
+        # As the last fetch told them: nothing is asked of Kafka, which may be away.
         try:
-            reached = self._consumer.position(self._consumer.assignment())
-            begun, new = [p for p in reached if p.offset >= 0], [p for p in reached if p.offset < 0]
-            reached = begun + (self._consumer.committed(new, timeout=time_limit_s) if new else [])
-            # As the last fetch told them: nothing is asked of Kafka, which may be away.
-            known = [(place.offset, *self._consumer.get_watermark_offsets(place, cached=True)) for place in reached]
+            begun = self._consumer.assignment()  # each with the offset at which it was to begin
+            reached = self._consumer.position(begun)
+            known = [self._consumer.get_watermark_offsets(place, cached=True) for place in begun]
         except ck.KafkaException:
             return None
-        if not known or any(end < 0 for _, _, end in known):
+        if not known or any(end < 0 for _, end in known):
             return None
-        untouched = [end if self._from_latest else max(first, 0) for _, first, end in known]
-        return sum(max(0, end - (at if at >= 0 else start)) for (at, _, end), start in zip(known, untouched, strict=True))
+        unread = 0
+        for start, place, (first, end) in zip(begun, reached, known, strict=True):
+            untouched = end if start.offset == ck.OFFSET_END else max(first, 0)
+            at = next(offset for offset in (place.offset, start.offset, untouched) if offset >= 0)
+            unread += max(0, end - at)
+        return unread
 
     def _close(self) -> None:
         self._apply()

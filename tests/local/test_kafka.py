@@ -38,7 +38,14 @@ async def test_what_is_produced_is_read_back_and_what_is_not_read_is_counted(kaf
     assert await _known(again) == 1
     assert [r.offset for r in await again.batch(10, 5.0)] == [4]
     assert await _known(again) == 0
+    again.done(records[4].place, 5)
     await again.close()
+    idle = kafka.Consumer(
+        kafka_bootstrap, "edge-group", ["edge"]
+    )  # what is committed is not unread, though this one read nothing
+    assert await idle.batch(1, 1.0) == []
+    assert await _known(idle) == 0
+    await idle.close()
     await producer.close()
 
 
