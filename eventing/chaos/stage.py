@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from eventing.chaos.scenario import SPELLS, Scenario, ScenarioError, Stub
 from eventing.chaos.storing import StoreServer
 from eventing.errors import EventingError
 from eventing.local import model_server, ports, preflight, processes, services
-from eventing.local.asking import UnansweredError, ask
+from eventing.local.asking import UnansweredError, ask, healthy
 from eventing.local.config import IN_A_ROW, Config, Ports
 from eventing.local.mailbox import letters
 from eventing.store import Store
@@ -129,7 +129,8 @@ class Stage:
     def start_stub(self) -> None:
         """Start the model server that pretends, and wait until it answers."""
         service = processes.start(self.config.state, STUB, self._command, os.environ, model_server.ROOT)
-        processes.wait(service, "the model server that pretends", self._stub_answers, 30.0, lambda *_: None)
+        ready = partial(healthy, self.config.ports.model, _ANSWER_LIMIT_S)
+        processes.wait(service, "the model server that pretends", ready, 30.0, lambda *_: None)
 
     def treat(self, how: dict[str, Any]) -> None:
         """How the stub treats every call from now on; one that is being started anew is waited for."""
@@ -183,12 +184,6 @@ class Stage:
     async def events(self) -> list[Seen]:
         """Every event in every topic."""
         return await everything(self.config.bootstrap, self.workflow)
-
-    def _stub_answers(self) -> bool:
-        try:
-            return ask(f"http://127.0.0.1:{self.config.ports.model}/health", _ANSWER_LIMIT_S).status == 200
-        except UnansweredError:
-            return False
 
 
 def _request_of(message_id: str) -> str:

@@ -6,12 +6,13 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eventing import project
 from eventing.local import processes
-from eventing.local.asking import UnansweredError, ask
+from eventing.local.asking import UnansweredError, ask, healthy
 
 NAME = "chaos-store"
 URL = "s3://torpor"
@@ -46,7 +47,8 @@ class StoreServer:
         command = [sys.executable, "-m", "eventing.testing", "--port", str(self.port)]
         command += ["--folder", str(self.folder.parent)]
         service = processes.start(self.state, NAME, command, os.environ, project.PACKAGE)
-        processes.wait(service, "the store that pretends", self._answers, 30.0, lambda *_: None)
+        ready = partial(healthy, self.port, _ANSWER_LIMIT_S)
+        processes.wait(service, "the store that pretends", ready, 30.0, lambda *_: None)
 
     def treat(self, how: dict[str, Any]) -> None:
         """How it treats every request from now on; one that is being started anew is waited for."""
@@ -59,9 +61,3 @@ class StoreServer:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.1)
-
-    def _answers(self) -> bool:
-        try:
-            return ask(f"http://127.0.0.1:{self.port}/health", _ANSWER_LIMIT_S).status == 200
-        except UnansweredError:
-            return False

@@ -23,3 +23,11 @@ def ask(
     """
     with urllib3.PoolManager(retries=False, timeout=limit_s) as http:
         return http.request(method, url, headers={"Connection": "close", **(headers or {})}, json=json)
+
+
+def healthy(port: int, limit_s: float = 2.0) -> bool:
+    """Whether a server on this machine answers `GET /health` with 200."""
+    try:
+        return ask(f"http://127.0.0.1:{port}/health", limit_s).status == 200
+    except UnansweredError:
+        return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventing.local import ports, processes
-from eventing.local.asking import UnansweredError, ask
+from eventing.local.asking import UnansweredError, ask, healthy
 from eventing.local.config import Config, Progress
 from eventing.local.downloads import model
 from eventing.local.errors import ServiceError
@@ -98,15 +98,8 @@ def served(base: str) -> list[Model]:
     )
 
 
-def _healthy(config: Config) -> bool:
-    try:
-        return ask(f"http://127.0.0.1:{config.ports.model}/health").status == 200
-    except UnansweredError:
-        return False
-
-
 def _ready(
     service: processes.Service, config: Config, progress: Progress, limit_s: float = START_LIMIT_S
 ) -> processes.Service:
     what = f"the model server on 127.0.0.1:{config.ports.model}"
-    return processes.wait(service, what, lambda: _healthy(config), limit_s, progress)
+    return processes.wait(service, what, lambda: healthy(config.ports.model), limit_s, progress)
