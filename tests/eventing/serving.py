@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import urllib3
+from eventing.local.asking import UnansweredError, ask
 
 ROOT = Path(__file__).parents[2]
-HTTP = urllib3.PoolManager(retries=False, timeout=10.0)
 
 
 class _Ingress(BaseHTTPRequestHandler):
@@ -67,8 +66,8 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
     for _ in range(300):
         assert process.poll() is None, "the gateway ended"
         try:
-            if HTTP.request("GET", f"{url}/health/readiness").status == 200:
+            if ask(f"{url}/health/readiness").status == 200:
                 return url
-        except urllib3.exceptions.HTTPError:
+        except UnansweredError:
             time.sleep(0.05)
     raise AssertionError("the gateway did not come up")

@@ -16,6 +16,7 @@ import yaml
 from eventing.apis import OPENAPI, asyncapi, layout, openapi, svg
 from eventing.apis import __main__ as apis
 from eventing.apis.routes import ROUTES
+from eventing.local.asking import ask
 from eventing.manifests import files
 from eventing.workflow import Workflow, load, named
 from tests.eventing import serving
@@ -55,7 +56,7 @@ def test_whatever_is_sent_the_answer_is_one_that_is_described(
 
 
 def test_the_description_is_served_as_it_is_committed(gateway: str) -> None:
-    answer = serving.HTTP.request("GET", f"{gateway}/openapi.json")
+    answer = ask(f"{gateway}/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.data == OPENAPI.read_bytes()
 

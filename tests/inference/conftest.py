@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from eventing.local import downloads
+from eventing.local.asking import healthy
 from eventing.local.config import Config
 from inference.client import Client, StepModel
 from inference.testing import FakeServer
@@ -39,11 +39,9 @@ def free_port() -> int:
 def await_health(port: int, process: "subprocess.Popen[Any]") -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until and process.poll() is None:
-        try:
-            if urllib3.request("GET", f"http://127.0.0.1:{port}/health", retries=False, timeout=2).status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)
+        if healthy(port):
+            return
+        time.sleep(0.05)
     raise AssertionError(f"the model server did not come up (exit code {process.poll()})")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 from pydantic import BaseModel, Field
 
 import schemas
+from eventing.local.asking import ask
 from inference.client import Client
 from inference.errors import InferenceError, ModelUnavailableError
 from inference.examples import example
@@ -57,7 +57,7 @@ def test_examples_satisfy_every_contract(contract: Any) -> None:
 
 
 def _put(port: int, path: str, sent: dict[str, Any]) -> int:
-    return urllib3.request("PUT", f"http://127.0.0.1:{port}{path}", body=json.dumps(sent)).status
+    return ask(f"http://127.0.0.1:{port}{path}", method="PUT", json=sent).status
 
 
 async def test_a_call_that_hangs_frees_its_slot_when_its_caller_goes_away() -> None:
@@ -68,7 +68,7 @@ async def test_a_call_that_hangs_frees_its_slot_when_its_caller_goes_away() -> N
         hung = urllib.request.urlopen(urllib.request.Request(url, json.dumps(asked).encode()), timeout=60)
         assert any(b'"content": "t' in line for line in hung)
         hung.close()
-        answer = urllib3.request("POST", url, json=asked, timeout=60.0, retries=False)
+        answer = ask(url, 60, "POST", json=asked)
         assert b"[DONE]" in answer.data and server.calls[0].aborted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,14 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import urllib3
-
-from eventing.local import preflight, processes
+from eventing.local import asking, preflight, processes
 from eventing.local.config import Config, Ports
 from eventing.local.ports import row
 
 ROOT = Path(__file__).parents[2]
-HTTP = urllib3.PoolManager(retries=False, timeout=30.0)
+LIMIT_S = 30.0  # of a question to the platform
 
 
 def seven_ports() -> int:
@@ -72,13 +69,13 @@ class Running:
         until(lambda: not running.alive, "the dispatcher is gone", 10)
 
     def ask(self, topic: str, depth: int = 1, **metadata: str) -> str:
-        body = json.dumps({"topic": topic, "depth": depth, "metadata": metadata}).encode()
-        answer = HTTP.request("POST", f"{self.gateway}/research", body=body, headers={"Content-Type": "application/json"})
+        body = {"topic": topic, "depth": depth, "metadata": metadata}
+        answer = asking.ask(f"{self.gateway}/research", LIMIT_S, "POST", json=body)
         assert answer.status == 202, answer.data
         return str(answer.json()["request_id"])
 
     def get(self, path: str) -> Any:
-        answer = HTTP.request("GET", self.gateway + path)
+        answer = asking.ask(self.gateway + path, LIMIT_S)
         return answer.json() if answer.status == 200 else None
 
     def ended(self, request_id: str, limit_s: float = 90.0) -> dict[str, Any]:
@@ -107,7 +104,7 @@ def until(ready: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
         try:
             if value := ready():
                 return value
-        except urllib3.exceptions.HTTPError:
+        except asking.UnansweredError:
             pass
         time.sleep(0.1)
     raise AssertionError(f"not within {limit_s:.0f} s: {what}")

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from eventing.local.asking import ask
 from eventing.local.mailbox import letters
 from inference.testing import FakeServer
 from tests.local.receiver import Receiver, Span
-from tests.local.running import HTTP, ROOT, Running, until
+from tests.local.running import LIMIT_S, ROOT, Running, until
 
 pytestmark = pytest.mark.timeout(240)
 TOPIC = "Wombat-shaped secrets of ML-KEM"  # words that no span may carry
@@ -30,7 +31,7 @@ class Observed:
         until(lambda: not self.instances(), "all asleep", 60)
 
     def instances(self) -> int:
-        answer = HTTP.request("GET", f"http://127.0.0.1:{self.running.ports.platform}/platform/ps")
+        answer = ask(f"http://127.0.0.1:{self.running.ports.platform}/platform/ps", LIMIT_S)
         return sum(one["instances"] for name, one in answer.json()["functions"].items())
 
     def spans(self, prefix: str) -> list[Span]:
@@ -38,7 +39,7 @@ class Observed:
 
     def counts(self, name: str) -> Counter[str]:
         """A metric of the platform's page, summed by agent."""
-        answer = HTTP.request("GET", f"http://127.0.0.1:{self.running.ports.platform}/platform/metrics")
+        answer = ask(f"http://127.0.0.1:{self.running.ports.platform}/platform/metrics", LIMIT_S)
         found: Counter[str] = Counter()
         for family in text_string_to_metric_families(answer.data.decode()):
             for sample in family.samples:
@@ -162,6 +163,6 @@ def test_what_the_models_say_and_cost_reaches_whoever_asks_and_the_account_is_cl
     spent = sum(step["cost"] for step in state["steps"])
     assert {step["currency"] for step in state["steps"]} == {"EUR", ""} and spent > 0
     scheduler = f"http://127.0.0.1:{observed.running.ports.scheduler}"
-    account = HTTP.request("GET", f"{scheduler}/requests/{state['request_id']}").json()
+    account = ask(f"{scheduler}/requests/{state['request_id']}", LIMIT_S).json()
     assert account["budget_tokens"] == 60_000 and account["spent_tokens"] == state["tokens"]
-    until(lambda: HTTP.request("GET", f"{scheduler}/state").json()["open_requests"] == 0, "the account's end", 30)
+    until(lambda: ask(f"{scheduler}/state", LIMIT_S).json()["open_requests"] == 0, "the account's end", 30)

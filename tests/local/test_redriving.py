@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from eventing.local.asking import ask
 from eventing.local.mailbox import letters
 from inference.testing import FakeServer
-from tests.local.running import HTTP, ROOT, Running, until
+from tests.local.running import LIMIT_S, ROOT, Running, until
 
 pytestmark = pytest.mark.timeout(300)
 SOURCES = ("--sources", str(ROOT / "examples/post-quantum"))
@@ -119,7 +120,7 @@ def test_a_dead_letter_is_told_and_its_request_goes_on_where_it_failed(platform,
     assert [message_id for message_id, _ in found] == [f"<{request_id}@torpor>", f"<{request_id}~1@torpor>"]
     assert found[1][1].startswith("Report, new edition: ")
     assert state["link"].endswith(f"/report/{request_id}"), "the first report that there is of it"
-    assert HTTP.request("GET", f"{platform.gateway}/report/{request_id}").status == 200
+    assert ask(f"{platform.gateway}/report/{request_id}", LIMIT_S).status == 200
     assert not dead(platform, request_id)
     assert [one["redriven"] for one in dead(platform, request_id, "--all")] == ["edition 1"]
     assert platform.torpor("ps").stdout.endswith("; no dead letter waits\n")
@@ -163,7 +164,7 @@ def test_a_request_that_ended_partially_goes_on_and_its_report_stays_beside_the_
         f"<{request_id}@torpor>",
         f"<{request_id}~1@torpor>",
     ]
-    first, second = (HTTP.request("GET", f"{platform.gateway}/report/{request_id}{q}") for q in ("", "?edition=1"))
+    first, second = (ask(f"{platform.gateway}/report/{request_id}{q}", LIMIT_S) for q in ("", "?edition=1"))
     assert first.status == second.status == 200 and first.data != second.data
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.running import HTTP, ROOT, Running, until
+from eventing.local.asking import ask
+from tests.local.running import LIMIT_S, ROOT, Running, until
 
 RESEARCH = ROOT / "eventing/workflows/research.yaml"
 
@@ -25,7 +26,7 @@ def platform(tmp_path: Path):
 
 
 def woken(running: Running) -> dict[str, int]:
-    found = HTTP.request("GET", f"http://127.0.0.1:{running.ports.platform}/platform/ps").json()["functions"]
+    found = ask(f"http://127.0.0.1:{running.ports.platform}/platform/ps", LIMIT_S).json()["functions"]
     return {name: row["wakes"] for name, row in found.items() if row["wakes"]}
 
 
@@ -36,8 +37,8 @@ def test_a_request_that_ends_early_wakes_only_who_has_something_to_do(platform: 
     needed = {"gateway", "planner", "research-assistant", "aggregator", "formatter", "notifier", "tracker"}
     until(lambda: set(woken(platform)) >= needed, "all have something to do", 30)
     assert set(woken(platform)) == needed
-    touched = HTTP.request("GET", f"http://127.0.0.1:{platform.ports.platform}/functions/validator/health/readiness")
+    touched = ask(f"http://127.0.0.1:{platform.ports.platform}/functions/validator/health/readiness", LIMIT_S)
     assert (touched.status, touched.data) == (200, b"ok\n")
     assert "validator" in woken(platform)
-    unknown = HTTP.request("GET", f"http://127.0.0.1:{platform.ports.platform}/functions/nobody/health/readiness")
+    unknown = ask(f"http://127.0.0.1:{platform.ports.platform}/functions/nobody/health/readiness", LIMIT_S)
     assert unknown.status == 404

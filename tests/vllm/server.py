@@ -14,6 +14,8 @@ from typing import Any
 
 import urllib3
 
+from eventing.local.asking import ask, healthy
+
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm"
 PYTHON = ENVIRONMENT / "bin" / "python"
 CONVERSION = Path(__file__).with_name("conversion.py")
@@ -79,10 +81,7 @@ class VllmServer:
             time.sleep(0.5)
 
     def healthy(self) -> bool:
-        try:
-            return urllib3.request("GET", f"{self.root}/health", retries=False, timeout=5).status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
+        return healthy(self.port, limit_s=5)
 
     def kill(self) -> None:
         """All its processes at once, as when a pod's memory or node goes away."""
@@ -118,13 +117,13 @@ class VllmServer:
         return next(labels for labels, _ in self._series(name))
 
     def _series(self, name: str) -> Iterator[tuple[dict[str, str], str]]:
-        text = urllib3.request("GET", f"{self.root}/metrics", retries=False, timeout=30).data.decode()
+        text = ask(f"{self.root}/metrics", limit_s=120).data.decode()
         for labels, value in re.findall(rf"^{re.escape(name)}{{(.*)}} (\S+)$", text, re.MULTILINE):
             yield dict(re.findall(r'(\w+)="([^"]*)"', labels)), value
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and JSON of one call; `path` starts at the server's root."""
-        reply = urllib3.request("POST", f"{self.root}{path}", json=body, retries=False, timeout=120)
+        reply = ask(f"{self.root}{path}", 120, "POST", json=body)
         return reply.status, json.loads(reply.data)
 
     @contextmanager

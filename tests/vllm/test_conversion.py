@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
+from eventing.local.asking import ask
 from tests.inference.conftest import embedded
 from tests.vllm.server import MODEL, VllmServer
 
@@ -26,7 +26,7 @@ def original(gguf: Path) -> Iterator[str]:
 
 
 def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    reply = urllib3.request("POST", url, json=body, retries=False, timeout=60)
+    reply = ask(url, 60, "POST", json=body)
     assert reply.status == 200, reply.data
     answer: dict[str, Any] = reply.json()
     return answer

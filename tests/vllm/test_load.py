@@ -5,9 +5,8 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
-import pytest
 from pydantic import BaseModel, Field
 
 from inference.client import Client
@@ -32,24 +31,39 @@ def numbered(n: int) -> type[BaseModel]:
     return Numbered
 
 
-def awaited(what: str, true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < until, f"not within 60 s: {what}"
+def awaited(what: str, look: Callable[[], Any], wanted: object = True) -> None:
+    began, seen = time.monotonic(), []
+    while (found := look()) != wanted:
+        after = time.monotonic() - began
+        if not seen or seen[-1][1] != found:
+            seen.append((f"after {after:.1f} s", found))
+        assert after < 60, f"{what}: not {wanted} within 60 s, but {seen}"
         time.sleep(0.05)
 
 
-def in_use(server: VllmServer) -> tuple[float, float]:
-    return server.metric(RUNNING), server.metric(WAITING)
+def awaited_in_use(server: VllmServer, running: int, waiting: int) -> None:
+    awaited("calls that run, that wait", lambda: (server.metric(RUNNING), server.metric(WAITING)), (running, waiting))
 
 
 @contextmanager
-def stories(server: VllmServer, count: int) -> Iterator[None]:
-    """Long generations that nobody reads; at the end their clients go away."""
-    with ExitStack() as stack:
-        for _ in range(count):
-            stack.enter_context(server.streamed(STORY))
-        yield
+def stories(server: VllmServer, running: int, waiting: int = 0) -> Iterator[None]:
+    """Long generations that are seen to run, or to wait for it; nobody reads them, and at the end their clients go away.
+
+    They are begun anew where they ended unseen: on two cores, vLLM once sent a story's first chunk 42 s after it was asked, when
+    nothing ran any more.
+    """
+    for last in (False, False, True):
+        with ExitStack() as stack:
+            for _ in range(running + waiting):
+                stack.enter_context(server.streamed(STORY))
+            try:
+                awaited_in_use(server, running, waiting)
+            except AssertionError:
+                if last:
+                    raise
+                continue
+            yield
+            return
 
 
 async def test_eight_calls_at_once_get_their_own_answers(client: Client) -> None:
@@ -60,10 +74,9 @@ async def test_eight_calls_at_once_get_their_own_answers(client: Client) -> None
 
 
 def test_a_client_that_goes_away_frees_its_slot(vllm_server: VllmServer) -> None:
-    with vllm_server.streamed(STORY) as chunks:
-        next(chunks)
-        awaited("it is seen to run", lambda: in_use(vllm_server) == (1, 0))
-    awaited("the slot is free", lambda: in_use(vllm_server) == (0, 0))
+    with stories(vllm_server, 1):
+        pass
+    awaited_in_use(vllm_server, 0, 0)
 
 
 async def test_a_caller_that_is_cancelled_before_its_answer_frees_its_slot(vllm_server: VllmServer) -> None:
@@ -72,23 +85,21 @@ async def test_a_caller_that_is_cancelled_before_its_answer_frees_its_slot(vllm_
     head = f"Host: vllm\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     writer.write(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n{body}".encode())
     await writer.drain()
-    await asyncio.to_thread(awaited, "the call runs", lambda: in_use(vllm_server) == (1, 0))
+    await asyncio.to_thread(awaited_in_use, vllm_server, 1, 0)
     writer.close()
-    await asyncio.to_thread(awaited, "the slot is free", lambda: in_use(vllm_server) == (0, 0))
+    await asyncio.to_thread(awaited_in_use, vllm_server, 0, 0)
 
 
-@pytest.mark.parametrize("calls", [12])
-def test_what_is_more_than_its_slots_waits_and_none_of_it_stays(vllm_server: VllmServer, calls: int) -> None:
-    with stories(vllm_server, calls):
-        awaited("slots are full and the rest waits", lambda: in_use(vllm_server) == (SLOTS, calls - SLOTS))
-    awaited("nothing runs or waits", lambda: in_use(vllm_server) == (0, 0))
+def test_what_is_more_than_its_slots_waits_and_none_of_it_stays(vllm_server: VllmServer) -> None:
+    with stories(vllm_server, SLOTS, 8):
+        pass
+    awaited_in_use(vllm_server, 0, 0)
 
 
 async def test_a_call_that_waited_is_answered(vllm_server: VllmServer, client: Client) -> None:
     with stories(vllm_server, SLOTS):
-        awaited("slots are full", lambda: in_use(vllm_server) == (SLOTS, 0))
         waiting = asyncio.create_task(step_of(client, limit_s=110).text("Say yes.", max_tokens=4))
-        await asyncio.to_thread(awaited, "it waits", lambda: in_use(vllm_server) == (SLOTS, 1))
+        await asyncio.to_thread(awaited_in_use, vllm_server, SLOTS, 1)
     assert await waiting
 
 

@@ -18,7 +18,7 @@ LONG = {"model": MODEL, "messages": [{"role": "user", "content": "Count."}], "ma
 async def test_killed_in_mid_generation_it_returns_and_answers_as_before(vllm_server: VllmServer, client: Client) -> None:
     before = await step_of(client).text("Name a colour.", max_tokens=12)
     call = asyncio.create_task(step_of(client, limit_s=60).text("Write a long story about a river.", max_tokens=900))
-    await asyncio.to_thread(awaited, "it generates", lambda: vllm_server.metric(RUNNING) == 1)
+    await asyncio.to_thread(awaited, "it generates", lambda: vllm_server.metric(RUNNING), 1)
     first = vllm_server.pid
     vllm_server.kill()
     with pytest.raises(ModelUnavailableError):  # worth another try, and bought: the client does not ask again by itself
