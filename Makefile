@@ -40,7 +40,7 @@ $(VLLM_READY): tests/vllm/installer.lock tests/vllm/requirements.lock
 install: $(READY) ## Install everything that is named in requirements.lock
 
 demo: $(READY) ## Research TOPIC (DEPTH questions, from SOURCES) on a platform of its own, from zero to zero
-	@$(BIN)/torpor demo --topic "$$TOPIC" --depth "$$DEPTH" --sources "$$SOURCES"
+	@$(BIN)/torpor demo --topic "$$TOPIC" --depth "$$DEPTH" $${SOURCES:+--sources "$$SOURCES"}
 
 up: $(READY) ## Start the local platform in the background
 	@$(BIN)/torpor up --detach

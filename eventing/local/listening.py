@@ -1,8 +1,10 @@
-"""What awake functions print, passed on to whoever watches: an agent's print() is seen where `torpor up` runs."""
+"""What functions print: passed on to whoever watches where `torpor up` runs, and kept up to a size."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from pathlib import Path
 
 from eventing.local import processes
@@ -12,6 +14,7 @@ from eventing.stalls import BLOCKS
 
 _LOOK_EVERY_S = 0.3
 _MOST_LINES, _MOST_BYTES = 100, 100_000  # of one function that are passed on at a time
+_MOST_KEPT = 16 << 20  # bytes of one function's log, and of what went before
 _SERVERS_OWN = ("INFO:",)  # uvicorn's comings and goings
 
 
@@ -64,3 +67,17 @@ class Listener:
                 self._progress(name, f"prints more than is passed on: all of it is in {log}", None)
         elif at is None or not tell or size < at:
             self._at[name] = size
+        if size > _MOST_KEPT:
+            self._begin_anew(name, log)
+
+    def _begin_anew(self, name: str, log: Path) -> None:
+        """Its processes hold the file open, and write at its end: it is emptied, not moved."""
+        former = log.with_suffix(".former.log")
+        try:
+            shutil.copyfile(log, former)
+            held = f"what it held is in {former}"
+        except OSError as error:  # a full disk
+            held = f"what it held could not be kept: {error}"
+        os.truncate(log, 0)
+        self._at[name] = 0
+        self._progress(name, f"its log passed {_MOST_KEPT >> 20} MiB and begins anew; {held}", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -9,6 +10,29 @@ from typing import cast
 from eventing.local import processes
 from eventing.local.functions import Functions
 from eventing.local.listening import Listener
+
+
+def test_a_log_that_grows_without_end_is_begun_anew_and_followed_further(tmp_path: Path) -> None:
+    told: list[str] = []
+    awake = SimpleNamespace(function=SimpleNamespace(name="drafter"), state="awake", in_flight=1)
+    functions = cast(Functions, SimpleNamespace(all=lambda: [awake]))
+    listener = Listener(functions, tmp_path, lambda _, line, __: told.append(line), {})
+    log = processes.log_of(tmp_path, "drafter")
+    log.parent.mkdir(parents=True)
+    with log.open("ab", buffering=0) as out:  # as its process does
+        for much in (b"x" * 79 + b"\n", b"y" * 79 + b"\n"):
+            out.write(much * 250_000)
+            told.clear()
+            listener.look()
+            (last,) = (line for line in told if "begins anew" in line)
+            former = Path(last.split(" is in ")[1])
+            assert former.read_bytes() == much * 250_000 and log.stat().st_size == 0
+            out.write(b"and on\n")
+            listener.look()
+            assert told[-1] == "and on" and log.read_bytes() == b"and on\n"
+            os.truncate(log, 0)
+            listener.look()
+    assert {path.name for path in log.parent.iterdir()} == {"drafter.log", "drafter.former.log"}
 
 
 def test_what_an_agent_prints_is_passed_on_until_it_is_too_much(tmp_path: Path) -> None:
