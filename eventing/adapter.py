@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from eventing import ids, places, telemetry
 from eventing.agent import Agent, Context, Model, StepKey, Usage
@@ -231,15 +232,17 @@ class _Run:
     async def _handled(self, data: Any, ctx: Context) -> Sequence[Contract]:
         agent = self.adapter.agent
         try:
-            answered = await self._in_time(agent(data, ctx))
+            answered = await self._in_time(_staying(agent, data, ctx))
         except Exception as error:
             if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
                 raise
-            raise AgentError(f"agent {agent.name} raised {raised(error)} ({places.of_error(error)})") from error
+            raise _raised(agent, error) from error
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
                 raise self._wrong(given(answer))
+            if answer.request_id != self.key.request_id:
+                raise self._wrong(f"for another request, {answer.request_id}")
         if answered is None and not agent.silent:
             raise self._wrong("nothing")
         if len(found) > (self.step.fan_out or 1):
@@ -289,10 +292,27 @@ class _Run:
             **telemetry.context(),
         }
         cost = cost_of(ctx.llm.usage, duration_ms, self.coldstart)
-        return events_of(answered, self.key, {**common, **self._edition()}, cost)
+        try:
+            return events_of(answered, self.key, {**common, **self._edition()}, cost)
+        except PydanticSerializationError as error:  # half of a surrogate pair, as some models' bytes come to
+            raise self._wrong(f"what cannot be written as JSON: {error}") from error
 
     def _edition(self) -> dict[str, str]:
         return {name: self.event.get(name) for name in ("edition", "rerun", "targetversion") if self.event.get(name)}
+
+
+async def _staying(agent: Agent, data: Any, ctx: Context) -> Any:
+    """What the handler answers. It may not end its process, in which others are at work."""
+    try:
+        return await agent(data, ctx)
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        raise _raised(agent, error) from error
+
+
+def _raised(agent: Agent, error: BaseException) -> AgentError:
+    return AgentError(f"agent {agent.name} raised {raised(error)} ({places.of_error(error)})")
 
 
 __all__ = ["Adapter", "EventingError", "Models", "validated"]

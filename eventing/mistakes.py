@@ -22,7 +22,7 @@ def faults(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
-def raised(error: Exception) -> str:
+def raised(error: BaseException) -> str:
     """An agent's error in a line: its kind and what it says; for a forgotten `await`, that."""
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]  # where the rooms are: the repository, or the site-packages of an installation
@@ -34,14 +35,36 @@ def nearly_workflow_files(folder: Path) -> list[tuple[Path, str]]:
     return [(path, lacking[0]) for path, lacking in _looked_at(folder) if len(lacking) == 1]
 
 
+def unreadable_workflow_files(folder: Path) -> list[tuple[Path, str]]:
+    """What is called as a workflow file would be, right in the folder, and why its text cannot be had, or is none."""
+    return [(path, text.why) for path in _yaml_files(folder) if isinstance(text := _text_of(path), _Unread)]
+
+
+@dataclass(frozen=True)
+class _Unread:
+    why: str
+
+
+def _text_of(path: Path) -> str | _Unread:
+    if not path.is_file():  # reading a pipe would wait for ever
+        return _Unread("is no file" if path.exists() else "leads nowhere")
+    try:
+        return path.read_text() or _Unread("is empty")
+    except OSError as error:
+        return _Unread(f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        return _Unread("is not UTF-8: save it as that")
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+
+
 def _looked_at(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every YAML file right in the folder, and what it lacks of a workflow's keys."""
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError):
-            continue
-        yield path, [key for key in _KEYS if not re.search(f"^{key}:", text, re.MULTILINE)]
+    for path in _yaml_files(folder):
+        if isinstance(text := _text_of(path), str):
+            yield path, [key for key in _KEYS if not re.search(f"^{key}:", text, re.MULTILINE)]
 
 
 def brought(project: Path) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent / "workflows"
 DELIVERY_SECONDS = 600  # Eventing's largest delivery time-out
 # What decides whether a workflow is sound: another state of it checks anew.
 _CHECKED_BY = tuple(str(Path(__file__).with_name(name).stat().st_mtime_ns) for name in ("workflow.py", "soundness.py"))
+LONGEST = timedelta(days=366)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -27,10 +28,14 @@ def _duration(value: Any) -> Any:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value) if isinstance(value, str) else None
     if not match:
         raise ValueError(f"must be a duration such as 30s, 5m or 1h, got {value!r}")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"must be a year at the most, got {value!r}")
+    return timedelta(seconds=seconds)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Whole = Annotated[int, Field(strict=True, le=10**12)]  # neither 1.0 nor true
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -41,7 +46,7 @@ class _Section(BaseModel):
 class Delivery(_Section):
     """How often and how far apart a failed delivery is tried again."""
 
-    retries: int = Field(40, ge=0, le=100)
+    retries: Whole = Field(40, ge=0, le=100)
     backoff: Literal["linear", "exponential"] = "linear"
     delay: Duration = timedelta(seconds=2)
 
@@ -53,9 +58,9 @@ class Step(_Section):
     agent: Name
     takes: tuple[Name, ...] = Field(min_length=1)
     answers: tuple[Name, ...] = ()
-    fan_out: int | None = Field(None, ge=1, le=1000)
+    fan_out: Whole | None = Field(None, ge=1, le=1000)
     join: Literal["parts"] | None = None
-    revisions: int | None = Field(None, ge=1, le=9)
+    revisions: Whole | None = Field(None, ge=1, le=9)
     time_limit: Duration = timedelta(minutes=1)
     brief: bool = False  # mostly done in less time than an agent takes to wake; told to waking ahead
 
@@ -82,8 +87,8 @@ class Workflow(_Section):
     ends: tuple[Name, ...] = Field(min_length=1)
     offers: tuple[Name, ...] = ()  # answers that no step takes and that end nothing: for whoever listens
     deadline: Duration = timedelta(minutes=30)
-    budget_tokens: int = Field(60_000, ge=1)
-    partitions: int = Field(6, ge=1, le=1000)
+    budget_tokens: Whole = Field(60_000, ge=1)
+    partitions: Whole = Field(6, ge=1, le=1000)
     prewake: bool = False  # whether an agent at work wakes those that are needed next
     delivery: Delivery = Delivery()
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -140,6 +145,8 @@ def load(path: Path, known: frozenset[str] | None = None) -> Workflow:
         text = path.read_text()
     except OSError as error:
         raise WorkflowError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise WorkflowError(f"{path}: is not UTF-8: save it as that") from error
     known = known or frozenset(events())
     kept = Kept.of(path, text, *sorted(known), *_CHECKED_BY)
     if (sound := kept.read()) is not None:
@@ -159,6 +166,8 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line, what = no_yaml(error)
         raise WorkflowError(f"{path}:{line}: is no YAML: {what}") from error
+    if again := list(keys_again(text)):
+        raise WorkflowError("\n".join(f"{path}:{line}: {what}" for line, what in again))
     if not isinstance(content, dict) or not isinstance(content.get("steps"), dict):
         raise WorkflowError(f"{path}: must be a mapping with the key `steps`, itself a mapping of step names")
     steps = [{"name": name, **(body if isinstance(body, dict) else {})} for name, body in content["steps"].items()]
@@ -221,6 +230,28 @@ def no_yaml(error: Exception) -> tuple[int, str]:
     """Where a text stops being YAML, counted from line 1, and why."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     return (mark.line + 1 if mark else 1), str(problem or error).splitlines()[0]
+
+
+def keys_again(text: str) -> Iterator[tuple[int, str]]:
+    """The lines, from 1, at which YAML text has a key that its mapping has already, and that it has: the last would hold."""
+    import yaml
+
+    nodes, seen = [yaml.compose(text, Loader=yaml.SafeLoader)], set[int]()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                nodes.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    line = key.start_mark.line + 1
+                    if (first := lines.setdefault(key.value, line)) != line:
+                        yield line, f"{key.value}: stands twice, in line {first} too: only one can hold"
 
 
 def line_of(text: str, *keys: str | int) -> int:

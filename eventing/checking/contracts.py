@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 from eventing.checking.importing import Importer
 from eventing.checking.problem import Problem
-from schemas.contract import OWN_MODULES, events
+from schemas.contract import OWN_MODULES, Contract, EventData, events
 
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -26,10 +27,20 @@ def check(project: Path, own: bool, importer: Importer) -> Iterator[Problem]:
     if importer.problems:
         return
     for event, contract in events().items():
+        told = _request_id(contract)
+        if told and contract.__module__.startswith("schemas."):
+            module = contract.__module__.replace(".", "/") + ".py"
+            yield Problem(module, _line(project / module, "request_id"), told)
         if not _EVENT.fullmatch(event) and contract.__module__.startswith("schemas."):
             module = contract.__module__.replace(".", "/") + ".py"
             told = f"event={event!r}: a topic's name is lower-case letters, digits and _, and begins with a letter"
             yield Problem(module, _line(project / module, f"class {contract.__name__}("), told)
+
+
+def _request_id(contract: type[EventData]) -> str:
+    if not issubclass(contract, Contract) or contract.model_fields["request_id"].annotation is UUID:
+        return ""
+    return f"{contract.__name__}.request_id: must stay the UUID that every contract has: remove it"
 
 
 def _line(file: Path, text: str) -> int:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from eventing.checking.problem import Problem
 from eventing.project import PACKAGE, is_checkout
 
 LIMIT_S = 120.0
+_LAST_BYTES = 10_000  # of what the project's code prints
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,35 @@ def examine(project: Path, workflow: Path | None) -> Findings:
     environ = dict(os.environ)
     if is_checkout():
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), environ.get("PYTHONPATH")]))
-    try:
-        done = subprocess.run(
-            command, cwd=project, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-        said, how = done.stdout, f"ended the process with code {done.returncode}"
-        last = done.stderr.strip().splitlines()[-1:]
-    except subprocess.TimeoutExpired as over:
-        said = over.stdout.decode() if isinstance(over.stdout, bytes) else over.stdout or ""
-        how, last = f"did not let the process go on for {LIMIT_S:.0f} s", []
-    return _read(said, how, "".join(last))
+    with subprocess.Popen(command, cwd=project, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        said, printed = _Heard(process.stdout), _Heard(process.stderr, most=_LAST_BYTES)
+        try:
+            how = f"ended the process with code {process.wait(LIMIT_S)}"
+        except subprocess.TimeoutExpired:
+            process.kill()
+            how = f"did not let the process go on for {LIMIT_S:.0f} s"
+        last = printed.text().strip().splitlines()[-1:]
+        return _read(said.text(), how, "".join(last))
+
+
+class _Heard:
+    """What comes through a pipe until its end; no more than the last `most` bytes, as an agent may print without end."""
+
+    def __init__(self, pipe: IO[bytes] | None, most: int | None = None) -> None:
+        assert pipe is not None
+        self._pipe, self._most, self._content = pipe, most or 0, b""
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # closed, since nobody waits for it any more
+            while chunk := os.read(self._pipe.fileno(), 1 << 16):
+                self._content = (self._content + chunk)[-self._most :]
+
+    def text(self) -> str:
+        """What was heard when the pipe ends, or shortly after its process ended: another may hold it open."""
+        self._reading.join(1)
+        return self._content.decode("utf-8", "replace")
 
 
 def _hiding(project: Path) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import yaml
 
 from eventing.checking.problem import Problem
 from eventing.project import PACKAGE
-from eventing.workflow import Workflow, line_of, no_such_key, no_yaml
+from eventing.workflow import Workflow, keys_again, line_of, no_such_key, no_yaml
 
 _PROBES = {"liveness": "/health/liveness", "readiness": "/health/readiness"}
+_MOST_PROCESSES = 1000
+# Kubernetes' resource quantities (apimachinery, pkg/api/resource), without exponents.
+_QUANTITY = re.compile(r"\d+(\.\d+)?([munkKMGTPE]|[KMGTPE]i)?")
 _MAIN = "functions/main.py"
 # By `func`, of each section; it ignores anything else (schema/func_yaml-schema.json of github.com/knative/func, v0.50).
 _READ = {
@@ -33,12 +37,23 @@ KEYS = {tuple(section.split(".")) if section else (): keys.split() for section, 
 def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Problem]:
     """What is wrong with `folder`/func.yaml."""
     file = f"functions/{folder.name}/func.yaml"
-    text = (project / file).read_text()
+    try:
+        text = (project / file).read_text()
+    except OSError as error:
+        yield Problem(file, 1, f"cannot be read: {error.strerror}")
+        return
+    except UnicodeDecodeError:
+        yield Problem(file, 1, "is not UTF-8: save it as that")
+        return
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         line, told = no_yaml(error)
         yield Problem(file, line, f"is no YAML: {told}")
+        return
+    again = list(keys_again(text))
+    yield from (Problem(file, line, told) for line, told in again)
+    if again:
         return
     if not isinstance(content, dict):
         yield Problem(file, 1, "must be a mapping with name, run and deploy; copy the one of another function")
@@ -48,6 +63,7 @@ def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Pr
         *_head(folder, content),
         *_environ(project, folder, content, workflow),
         *_scale(content),
+        *_quantities(content),
     ):
         yield Problem(file, line_of(text, *keys), what)
 
@@ -121,14 +137,24 @@ def _scale(content: dict[str, Any]) -> Iterator[Fault]:
     least, most = (_at(content, *options, "scale", key) or 0 for key in ("min", "max"))
     each = _at(content, *options, "resources", "limits", "concurrency")
     for key, value in (("min", least), ("max", most)):
-        if not isinstance(value, int) or value < 0:
-            yield (*options, "scale", key), f"deploy.options.scale.{key}: must be a number of processes, got {value!r}"
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_PROCESSES:
+            told = f"must be a number of processes, {_MOST_PROCESSES} at the most, got {value!r}"
+            yield (*options, "scale", key), f"deploy.options.scale.{key}: {told}"
             return
     if most and least > most:
         yield (*options, "scale", "min"), f"deploy.options.scale: min {least} is more than max {most}"
     if each is not None and (not isinstance(each, int) or each < 1):
         where = (*options, "resources", "limits", "concurrency")
         yield where, f"deploy.options.resources.limits.concurrency: must be a number of requests at a time, got {each!r}"
+
+
+def _quantities(content: dict[str, Any]) -> Iterator[Fault]:
+    for section in ("requests", "limits"):
+        for key in ("cpu", "memory"):
+            where = ("deploy", "options", "resources", section, key)
+            if (value := _at(content, *where)) is not None and not _QUANTITY.fullmatch(str(value)):
+                example = "500m or 2" if key == "cpu" else "512Mi or 2Gi"
+                yield where, f"{'.'.join(where)}: must be a quantity such as {example}, got {value!r}"
 
 
 def _at(content: Any, *keys: str) -> Any:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, field
+from textwrap import shorten
 from types import ModuleType
 from typing import Any, TextIO
 
@@ -64,4 +65,4 @@ def _told(file: str, error: BaseException) -> Problem:
         return at(where, "ends the process when it is imported: remove that")
     if isinstance(error, WorkflowError):  # it names the place itself
         return parsed(str(error))
-    return at(where, f"{type(error).__name__} when it is imported: {error}")
+    return at(where, shorten(f"{type(error).__name__} when it is imported: {error}", 500, placeholder=" ..."))

@@ -14,6 +14,7 @@ from eventing import scaffold, workflow
 from eventing.cli import checking, project
 from eventing.cli.asking import say
 from eventing.cli.errors import CommandError
+from eventing.local import preflight
 from eventing.local.config import Config
 from eventing.local.downloads import KAFKA_MB, MODEL_MB
 
@@ -57,6 +58,8 @@ def new_agent(config: Config, name: str, takes: str | None) -> None:
         say("  written anew: schemas/json/, eventing/manifests/, docs/generated/")
     checking.check(config)
     test = next(path for path in made if path.startswith("tests/"))
+    if preflight.running(config):
+        say("\nThe platform runs with the workflow as it was: `torpor down` and `torpor up` take the new step up.")
     say(f"\nNext: {made[0]} is what it does; its test: {_python()} -m unittest {test.removesuffix('.py').replace('/', '.')}")
 
 

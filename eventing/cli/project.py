@@ -47,6 +47,7 @@ def workflow(project: Path) -> Path | None:
         has = "functions/ and no workflow file beside it" if (project / "functions").is_dir() else "no workflow file"
         raise CommandError(
             f"{project} has {has}, which is a .yaml with the keys `opens` and `steps`; `torpor new workflow NAME` makes one"
+            + "".join(f"; {path.name} {why}" for path, why in projects.unreadable_workflow_files(project))
         )
     return found[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def follow(
     events = gateway.events(f"{url}/research/{request_id}/events", time_limit_s)
     if sys.stdout.isatty() and not as_json:
         return _as_picture(request_id, events, look)
-    with _looking(_Problems(_complain).take, look, NOTICE_EVERY_S):
+    with _looking(_Problems(request_id, _complain).take, look, NOTICE_EVERY_S):
         return _as_json(request_id, events, with_tokens) if as_json else _as_lines(request_id, events, say)
 
 
@@ -47,19 +48,22 @@ def _complain(problem: str) -> None:
     click.secho(problem, fg="red", err=True)
 
 
+_AT_LINE = re.compile(r"\S+:\d+: ")
+
+
 class _Problems:
     """Tells what no event tells, each thing once: what is wrong with the project's files, and whose process is no more."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell, self._told = tell, set[str]()
+    def __init__(self, request_id: str, tell: Callable[[str], None]) -> None:
+        self._request_id, self._tell, self._told = request_id, tell, set[str]()
 
     def take(self, found: dict[str, Any]) -> None:
         for problem in found["problems"]:
-            self._once(f"{problem}; what waits for it goes on once it is mended")
+            self._once(f"{problem}; what waits for it goes on once it is mended" if _AT_LINE.match(problem) else problem)
         for blocking in filter(None, (one["blocking"] for one in found["functions"].values())):
             self._once(plain(blocking))
         for one in found["deliveries"].values():
-            if one["failing"]:
+            if one["failing"] and one["failing_request"] == self._request_id:
                 self._once(f"{plain(one['failing'])}; it will be tried again")
 
     def _once(self, text: str) -> None:
@@ -113,7 +117,7 @@ def _as_picture(request_id: str, events: Events, look: Look | None) -> Story:
                 picture.see(data)
             yield event, data
 
-    problems = _Problems(lambda problem: console.print(Text(problem, style="red")))
+    problems = _Problems(request_id, lambda problem: console.print(Text(problem, style="red")))
 
     def looked(found: dict[str, Any]) -> None:
         picture.processes(found["functions"])

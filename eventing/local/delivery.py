@@ -29,6 +29,7 @@ class Counts:
     retries: int = 0
     retrying: int = 0  # that failed and have not come to their end
     failing: str = ""  # why the latest of those did, where no function was left to tell
+    failing_request: str = ""  # whose that one was
     dead_lettered: int = 0
     dropped: int = 0
     not_events: int = 0
@@ -118,6 +119,7 @@ class Courier:
                 counts.retries += 1
                 counts.retrying += attempt == 1
                 counts.failing = "" if answer is not None and _told(answer) else why
+                counts.failing_request = event.get("requestid")
                 _log.warning("%s: event %s, retry %d of %d: %s", route.name, event.id, attempt, route.delivery.retry, why)
                 await self._pause(route.delivery.backoff(attempt))
         finally:

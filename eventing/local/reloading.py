@@ -78,6 +78,7 @@ class _Reload:
     ) -> None:
         self._config, self._functions, self._forks, self._progress = config, functions, forks, progress
         self._problems = problems
+        self._begun_with = self._workflow()
         self.examining: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def follow(self, changed: asyncio.Queue[Path]) -> None:
@@ -95,8 +96,8 @@ class _Reload:
 
     def _take(self, paths: set[Path]) -> None:
         near = sorted(str(path.relative_to(self._config.project)) for path in paths)
-        if self._config.workflow in paths:
-            self._say(f"{self._config.workflow.name} changed: `torpor down` and `torpor up` take it up")
+        if self._config.workflow in paths and (outdated := self._outdated()):
+            self._say(outdated[0])
         if names := sorted(self._affected(near)):
             fresh = self._fresh()
             self._forks.renew()
@@ -107,9 +108,22 @@ class _Reload:
     async def _examine(self) -> None:
         """Say what is wrong; a change that comes meanwhile is taken up at once."""
         found = await asyncio.to_thread(examine, self._config.project, self._config.workflow)
-        self._problems[:] = map(str, found.problems)
-        for problem in self._problems:
+        for problem in found.problems:
             _log.error("%s", problem)
+        self._problems[:] = [*map(str, found.problems), *self._outdated()]
+
+    def _workflow(self) -> bytes | None:
+        try:
+            return self._config.workflow.read_bytes() if self._config.workflow else None
+        except OSError:
+            return None
+
+    def _outdated(self) -> list[str]:
+        """What keeps a workflow file that is no more what it was from being followed."""
+        if self._config.workflow is None or self._workflow() == self._begun_with:
+            return []
+        name = self._config.workflow.name
+        return [f"{name} changed: the platform goes by what it was; `torpor down` and `torpor up` take it up"]
 
     def _affected(self, near: list[str]) -> set[str]:
         """The functions that run one of the files; what lies in no function's folder is run by all."""

@@ -64,7 +64,7 @@ class Status:
             letters = (await asyncio.to_thread(kafka.sizes, self._config.bootstrap, [DEAD_LETTERS]))[DEAD_LETTERS]
         lag = await self._dispatcher.lags()
         deliveries = {
-            name: dataclasses.asdict(counts) | {"lag": lag.get(name)} for name, counts in self._dispatcher.counts.items()
+            name: dataclasses.asdict(counts) | {"lag": lag.get(name, 0)} for name, counts in self._dispatcher.counts.items()
         }
         return {
             "project": str(self._config.project),

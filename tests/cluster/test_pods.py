@@ -42,7 +42,9 @@ def counts(platform: Running) -> Counter[str]:
     told = json.loads(platform.torpor("ps", "--json").stdout)
     summed: Counter[str] = Counter()
     for delivery in told["deliveries"].values():
-        summed.update({name: number for name, number in delivery.items() if name not in ("lag", "failing")})
+        summed.update(
+            {name: number for name, number in delivery.items() if name not in ("lag", "failing", "failing_request")}
+        )
     return summed
 
 

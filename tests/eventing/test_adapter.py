@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -212,6 +213,20 @@ async def test_an_agent_that_takes_too_long_or_raises_is_told_with_its_place():
         await sleeps().take(request())
     with pytest.raises(AgentError, match=r"ValueError: no luck \(.*test_adapter.py:\d+\)"):
         await world.planner(raises).take(request())
+
+    def ends(query):
+        sys.exit(3)
+
+    with pytest.raises(AgentError, match=r"planner raised SystemExit: 3 \(.*test_adapter.py:\d+\)"):
+        await world.planner(ends).take(request())
+    with pytest.raises(WrongAnswerError, match=r"planner answered for another request, 0+-0000-4000-8000-0+9 \("):
+        await world.planner(lambda query: question(query, 1).model_copy(update={"request_id": UUID(int=9, version=4)})).take(
+            request()
+        )
+    with pytest.raises(WrongAnswerError, match=r"planner answered what cannot be written as JSON: .*surrogates not allowed"):
+        await world.planner(lambda query: question(query, 1).model_copy(update={"topic": "half of a pair: \ud83d"})).take(
+            request()
+        )
     with pytest.raises(
         WrongAnswerError,
         match=r"a ResearchQuery .*plan may answer ResearchQuestions?\(\.\.\.\), which is research_questions",

@@ -303,6 +303,18 @@ def test_where_no_project_is_an_agent_is_made_nowhere_and_what_is_checked_is_sai
     (tmp_path / "mine.yaml").touch()
     done = torpor("check", here=tmp_path)
     assert done.returncode == 1 and "no workflow file beside it, which is a .yaml with the keys `opens` and" in done.stderr
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "wide.yaml").write_bytes("opens: x".encode("utf-16"))
+    told = torpor("check", here=tmp_path).stderr
+    assert told.endswith("; mine.yaml is empty; pipe.yaml is no file; wide.yaml is not UTF-8: save it as that\n")
+
+
+def test_what_a_full_disk_does_not_take_is_told_in_a_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "import torpor; torpor.main()", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "torpor: what it prints cannot be written: No space left on device\n")
 
 
 def test_what_is_posted_must_be_a_cloudevent(tmp_path):

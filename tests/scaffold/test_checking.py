@@ -74,6 +74,13 @@ def test_what_was_made_and_this_repository_are_sound(project: Path) -> None:
         ("letters.yaml", "deadline:", "dedline:", "letters.yaml:5: dedline: there is no such key; did you mean deadline?"),
         ("letters.yaml", "budget_tokens: 20000", "budget_tokens: lots", "letters.yaml:6: budget_tokens: must be a whole number, got 'lots'"),
         (FUNC, "min: 0", "min: 9", f"{FUNC}:47: deploy.options.scale: min 9 is more than max 4"),
+        (FUNC, "max: 4", "max: 99999999999999999999", f"{FUNC}:48: deploy.options.scale.max: must be a number of processes, 1000 at the most"),
+        (FUNC, "name: editor\n", "name: editor\nname: editor\n", f"{FUNC}:3: name: stands twice, in line 2 too: only one can hold"),
+        ("letters.yaml", "  edit:\n", "  draft:\n", "letters.yaml:14: draft: stands twice, in line 9 too: only one can hold"),
+        ("letters.yaml", "budget_tokens: 20000", "budget_tokens: true", "letters.yaml:6: budget_tokens: must be a whole number, got True"),
+        ("letters.yaml", "budget_tokens: 20000", f"budget_tokens: 1{'0' * 30}", "letters.yaml:6: budget_tokens: Input should be less than or equal to 1000000000000"),
+        ("letters.yaml", "deadline: 10m", "deadline: 99999999999999999999h", "letters.yaml:5: deadline: must be a year at the most, got '99999999999999999999h'"),
+        ("schemas/letters.py", "    text: str", "    request_id: int\n    text: str", "request_id: must stay the UUID that every contract has: remove it"),
     ],
 )  # fmt: skip
 def test_each_fault_is_told_with_its_line_and_its_mend(project: Path, path: str, old: str, new: str, expected: str) -> None:
@@ -116,6 +123,32 @@ def test_an_import_that_never_ends_is_told_with_its_line(project: Path, monkeypa
     assert any(
         one.startswith((f"{AGENT}:5: importing it takes longer than 1 s", f"{AGENT}:6: importing")) for one in found
     ), found
+
+
+def test_an_import_that_prints_without_end_is_ended_in_its_time(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORPOR_IMPORT_LIMIT_S", "1")
+    edit(project, AGENT, "\n\n@agent", "\n\nwhile True:\n    print('x' * 1000)\n\n\n@agent")
+    begun = time.monotonic()
+    found = told(project)
+    assert time.monotonic() - begun < 10
+    assert any("importing it takes longer than 1 s" in one and one.startswith(AGENT) for one in found), found
+
+
+def test_what_an_import_says_is_told_up_to_a_length(project: Path) -> None:
+    edit(project, AGENT, "\n\n@agent", "\n\nraise ValueError('so ' * 100_000)\n\n\n@agent")
+    (found,) = told(project)
+    assert found.startswith(f"{AGENT}:5: ValueError when it is imported: so so") and len(found) < 600
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00name", None])
+def test_a_func_yaml_that_is_no_text_is_told(project: Path, content: bytes | None) -> None:
+    (project / FUNC).unlink()
+    if content:
+        (project / FUNC).write_bytes(content)
+    else:
+        (project / FUNC).mkdir()
+    (found,) = told(project)
+    assert found == f"{FUNC}:1: {'is not UTF-8: save it as that' if content else 'cannot be read: Is a directory'}"
 
 
 def test_a_folder_that_would_hide_the_package_is_told(project: Path) -> None:

@@ -160,6 +160,7 @@ def test_an_agent_that_is_saved_broken_is_told_and_one_that_is_added_later_works
         said, _ = asking.communicate(timeout=60)
         assert asking.returncode == 0 and "This is what the fake model says." in said and "2 steps" in said
     until(lambda: told not in project.run("torpor", "ps"), "nothing is wrong any more")
+    until(lambda: "; 0 events waiting; " in project.run("torpor", "ps"), "of all that may wait is known that nothing does")
 
     another = replace(project, folder=project.folder.parent / "another")
     another.folder.mkdir()
@@ -168,11 +169,14 @@ def test_an_agent_that_is_saved_broken_is_told_and_one_that_is_added_later_works
         refused = another.fails("torpor", *command, code=3)
         assert f"is that of {project.folder}, not of {another.folder}" in refused and "TORPOR_PORT" in refused
 
+    said = project.run("torpor", "new", "agent", "translator")
+    assert "The platform runs with the workflow as it was: `torpor down` and `torpor up` take the new step up." in said
+    outdated = "letters.yaml changed: the platform goes by what it was; `torpor down` and `torpor up` take it up"
+    until(lambda: outdated in project.run("torpor", "ps"), "the platform says that its workflow changed")
     project.edit("letters.yaml", "\nsteps:", "\nstep:")
     assert "letters.yaml lacks a line that begins with `steps:`" in project.fails("torpor", "check")
     assert "drafter" in project.run("torpor", "ps") and "stopped" in project.run("torpor", "down")
     project.edit("letters.yaml", "\nstep:", "\nsteps:")
-    project.run("torpor", "new", "agent", "translator")
     project.run("torpor", "up", "--detach")
     assert "3 steps" in project.run("torpor", "ask", "Why do bats hibernate in caves?")
 
