@@ -305,9 +305,7 @@ async def _staying(agent: Agent, data: Any, ctx: Context) -> Any:
     """What the handler answers. It may not end its process, in which others are at work."""
     try:
         return await agent(data, ctx)
-    except (Exception, asyncio.CancelledError):
-        raise
-    except BaseException as error:
+    except SystemExit as error:
         raise _raised(agent, error) from error
 
 
