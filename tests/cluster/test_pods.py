@@ -18,13 +18,14 @@ import pytest
 from eventing import kafka
 from eventing.envelope import from_record
 from eventing.local import model_server
+from eventing.local.asking import ask
 from eventing.local.mailbox import letters
 from inference.testing import FakeServer, Scripted
 from tests.cluster.forwarding import Forwarder
 from tests.cluster.place import Place
 from tests.cluster.pods import AGENTS, NAMESPACE, Pods
 from tests.cluster.program import Kubectl, Terraform
-from tests.local.running import HTTP, Running, until
+from tests.local.running import LIMIT_S, Running, until
 
 pytestmark = pytest.mark.timeout(900, func_only=True)  # images are built and applied before, which takes longer
 SLOW = Scripted(delay_s=15.0)
@@ -90,7 +91,7 @@ def test_a_request_wakes_the_agents_from_zero_ends_in_a_report_and_a_mail_and_le
     done = platform.torpor("ask", QUESTION, "--to", "me@example.org", "--depth", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     request_id = done.stdout.split()[1]
-    page = HTTP.request("GET", f"{platform.gateway}/report/{request_id}")
+    page = ask(f"{platform.gateway}/report/{request_id}", LIMIT_S)
     assert page.status == 200 and b"ML-KEM" in page.data
     until(lambda: mails(platform, request_id) == [1], "the mail")
     letter = next(one for one in letters(platform.config.mailbox) if request_id in one.message_id)
@@ -106,14 +107,14 @@ def test_probes_are_asked_and_answered(platform: Running, pods: Pods, place: Pla
     for agent in AGENTS:
         host = {"Host": f"{agent}.{NAMESPACE}.svc.cluster.local"}
         for probe in ("liveness", "readiness"):
-            assert HTTP.request("GET", f"{place.gateway}/health/{probe}", headers=host).status == 200, agent
+            assert ask(f"{place.gateway}/health/{probe}", LIMIT_S, headers=host).status == 200, agent
         (container,) = pods.service(agent)["spec"]["template"]["spec"]["containers"]
         assert container["readinessProbe"]["httpGet"]["path"] == "/health/readiness"
         assert container["livenessProbe"]["httpGet"]["path"] == "/health/liveness"
 
 
 def test_an_agent_writes_to_its_shared_memory_and_nowhere_else(platform: Running, pods: Pods, place: Place) -> None:
-    HTTP.request("GET", f"{place.gateway}/health/readiness", headers={"Host": f"validator.{NAMESPACE}.svc.cluster.local"})
+    ask(f"{place.gateway}/health/readiness", LIMIT_S, headers={"Host": f"validator.{NAMESPACE}.svc.cluster.local"})
     written = "import tempfile; print(tempfile.TemporaryFile().write(b'told'))"
     refused = "try: open('/tmp/told', 'w')\nexcept OSError as error: print(error)"
     (name, *_) = until(lambda: pods.ready("validator"), "a pod")
@@ -206,8 +207,8 @@ def test_a_request_that_a_real_model_works_on_ends_in_a_report_and_a_mail(
         request_id = platform.ask(QUESTION, 1, email="me@example.org")
         platform.completed(request_id, 600)
         until(lambda: mails(platform, request_id) == [1], "the mail", 120)
-        assert b"ML-KEM" in HTTP.request("GET", f"{platform.gateway}/report/{request_id}").data
-        said = HTTP.request("GET", f"http://127.0.0.1:{real_model}/metrics").data.decode()
+        assert b"ML-KEM" in ask(f"{platform.gateway}/report/{request_id}", LIMIT_S).data
+        said = ask(f"http://127.0.0.1:{real_model}/metrics", LIMIT_S).data.decode()
         tokens = next(line for line in said.splitlines() if line.startswith("llamacpp:tokens_predicted_total"))
         assert float(tokens.split()[-1]) > 0
     finally:
