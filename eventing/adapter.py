@@ -231,12 +231,7 @@ class _Run:
 
     async def _handled(self, data: Any, ctx: Context) -> Sequence[Contract]:
         agent = self.adapter.agent
-        try:
-            answered = await self._in_time(_staying(agent, data, ctx))
-        except Exception as error:
-            if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
-                raise
-            raise _raised(agent, error) from error
+        answered = await self._in_time(_called(agent, data, ctx))
         found = [] if answered is None else list(answered) if isinstance(answered, list | tuple) else [answered]
         for answer in found:
             if not isinstance(answer, Contract) or answer.event not in self.step.answers:
@@ -301,16 +296,14 @@ class _Run:
         return {name: self.event.get(name) for name in ("edition", "rerun", "targetversion") if self.event.get(name)}
 
 
-async def _staying(agent: Agent, data: Any, ctx: Context) -> Any:
+async def _called(agent: Agent, data: Any, ctx: Context) -> Any:
     """What the handler answers. It may not end its process, in which others are at work."""
     try:
         return await agent(data, ctx)
-    except SystemExit as error:
-        raise _raised(agent, error) from error
-
-
-def _raised(agent: Agent, error: BaseException) -> AgentError:
-    return AgentError(f"agent {agent.name} raised {raised(error)} ({places.of_error(error)})")
+    except (Exception, SystemExit) as error:
+        if hasattr(error, "status"):  # errors of eventing and inference say themselves whether to try again
+            raise
+        raise AgentError(f"agent {agent.name} raised {raised(error)} ({places.of_error(error)})") from error
 
 
 __all__ = ["Adapter", "EventingError", "Models", "validated"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from eventing.texts import NoTextError, text_of
 
 PACKAGE = Path(__file__).resolve().parents[1]  # where the rooms are: the repository, or the site-packages of an installation
 BROUGHT = ("gateway", "tracker")  # what every workflow has; a project may have its own instead
@@ -37,23 +38,21 @@ def nearly_workflow_files(folder: Path) -> list[tuple[Path, str]]:
 
 def unreadable_workflow_files(folder: Path) -> list[tuple[Path, str]]:
     """What is called as a workflow file would be, right in the folder, and why its text cannot be had, or is none."""
-    return [(path, text.why) for path in _yaml_files(folder) if isinstance(text := _text_of(path), _Unread)]
+    found = []
+    for path in _yaml_files(folder):
+        try:
+            _text_of(path)
+        except NoTextError as error:
+            found.append((path, str(error)))
+    return found
 
 
-@dataclass(frozen=True)
-class _Unread:
-    why: str
-
-
-def _text_of(path: Path) -> str | _Unread:
+def _text_of(path: Path) -> str:
     if not path.is_file():  # reading a pipe would wait for ever
-        return _Unread("is no file" if path.exists() else "leads nowhere")
-    try:
-        return path.read_text() or _Unread("is empty")
-    except OSError as error:
-        return _Unread(f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        return _Unread("is not UTF-8: save it as that")
+        raise NoTextError("is no file" if path.exists() else "leads nowhere")
+    if not (text := text_of(path)):
+        raise NoTextError("is empty")
+    return text
 
 
 def _yaml_files(folder: Path) -> list[Path]:
@@ -63,8 +62,11 @@ def _yaml_files(folder: Path) -> list[Path]:
 def _looked_at(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every YAML file right in the folder, and what it lacks of a workflow's keys."""
     for path in _yaml_files(folder):
-        if isinstance(text := _text_of(path), str):
-            yield path, [key for key in _KEYS if not re.search(f"^{key}:", text, re.MULTILINE)]
+        try:
+            text = _text_of(path)
+        except NoTextError:
+            continue
+        yield path, [key for key in _KEYS if not re.search(f"^{key}:", text, re.MULTILINE)]
 
 
 def brought(project: Path) -> tuple[Path, ...]:

@@ -14,13 +14,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from eventing.errors import WorkflowError
 from eventing.kept import Kept
+from eventing.texts import NoTextError, text_of
 from schemas import events
 
 FOLDER = Path(__file__).parent / "workflows"
 DELIVERY_SECONDS = 600  # Eventing's largest delivery time-out
 # What decides whether a workflow is sound: another state of it checks anew.
 _CHECKED_BY = tuple(str(Path(__file__).with_name(name).stat().st_mtime_ns) for name in ("workflow.py", "soundness.py"))
-LONGEST = timedelta(days=366)
+_LONGEST = timedelta(days=366)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -29,7 +30,7 @@ def _duration(value: Any) -> Any:
     if not match:
         raise ValueError(f"must be a duration such as 30s, 5m or 1h, got {value!r}")
     seconds = float(match[1]) * _UNITS[match[2]]
-    if seconds > LONGEST.total_seconds():
+    if seconds > _LONGEST.total_seconds():
         raise ValueError(f"must be a year at the most, got {value!r}")
     return timedelta(seconds=seconds)
 
@@ -142,11 +143,9 @@ def load(path: Path, known: frozenset[str] | None = None) -> Workflow:
         WorkflowError: when it cannot work; every reason is named, each with the file's line.
     """
     try:
-        text = path.read_text()
-    except OSError as error:
-        raise WorkflowError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise WorkflowError(f"{path}: is not UTF-8: save it as that") from error
+        text = text_of(path)
+    except NoTextError as error:
+        raise WorkflowError(f"{path}: {error}") from error
     known = known or frozenset(events())
     kept = Kept.of(path, text, *sorted(known), *_CHECKED_BY)
     if (sound := kept.read()) is not None:
@@ -157,12 +156,17 @@ def load(path: Path, known: frozenset[str] | None = None) -> Workflow:
     return workflow
 
 
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _parsed(path: Path, text: str) -> dict[str, Any]:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe loader, the compiled one where there is one
+        content = yaml.load(text, Loader=_loader())  # noqa: S506 - it is a safe loader, the compiled one where there is one
     except yaml.YAMLError as error:
         line, what = no_yaml(error)
         raise WorkflowError(f"{path}:{line}: is no YAML: {what}") from error
@@ -236,7 +240,7 @@ def keys_again(text: str) -> Iterator[tuple[int, str]]:
     """The lines, from 1, at which YAML text has a key that its mapping has already, and that it has: the last would hold."""
     import yaml
 
-    nodes, seen = [yaml.compose(text, Loader=yaml.SafeLoader)], set[int]()
+    nodes, seen = [yaml.compose(text, Loader=_loader())], set[int]()
     while nodes:
         node = nodes.pop()
         if id(node) in seen:  # an alias
@@ -258,7 +262,7 @@ def line_of(text: str, *keys: str | int) -> int:
     """Line of a key path in YAML text, counted from 1; the line of its last part that is found."""
     import yaml
 
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=_loader())
     line = 1
     for key in keys:
         if isinstance(key, int):

@@ -27,12 +27,12 @@ def check(project: Path, own: bool, importer: Importer) -> Iterator[Problem]:
     if importer.problems:
         return
     for event, contract in events().items():
-        told = _request_id(contract)
-        if told and contract.__module__.startswith("schemas."):
-            module = contract.__module__.replace(".", "/") + ".py"
+        if not contract.__module__.startswith("schemas."):
+            continue
+        module = contract.__module__.replace(".", "/") + ".py"
+        if told := _request_id(contract):
             yield Problem(module, _line(project / module, "request_id"), told)
-        if not _EVENT.fullmatch(event) and contract.__module__.startswith("schemas."):
-            module = contract.__module__.replace(".", "/") + ".py"
+        if not _EVENT.fullmatch(event):
             told = f"event={event!r}: a topic's name is lower-case letters, digits and _, and begins with a letter"
             yield Problem(module, _line(project / module, f"class {contract.__name__}("), told)
 

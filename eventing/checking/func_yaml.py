@@ -11,6 +11,7 @@ import yaml
 
 from eventing.checking.problem import Problem
 from eventing.project import PACKAGE
+from eventing.texts import NoTextError, text_of
 from eventing.workflow import Workflow, keys_again, line_of, no_such_key, no_yaml
 
 _PROBES = {"liveness": "/health/liveness", "readiness": "/health/readiness"}
@@ -38,12 +39,9 @@ def check(project: Path, folder: Path, workflow: Workflow | None) -> Iterator[Pr
     """What is wrong with `folder`/func.yaml."""
     file = f"functions/{folder.name}/func.yaml"
     try:
-        text = (project / file).read_text()
-    except OSError as error:
-        yield Problem(file, 1, f"cannot be read: {error.strerror}")
-        return
-    except UnicodeDecodeError:
-        yield Problem(file, 1, "is not UTF-8: save it as that")
+        text = text_of(project / file)
+    except NoTextError as error:
+        yield Problem(file, 1, str(error))
         return
     try:
         content = yaml.safe_load(text)

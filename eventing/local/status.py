@@ -57,7 +57,7 @@ class Status:
     async def snapshot(self) -> dict[str, Any]:
         """Functions, deliveries (Triggers, sources, pings), dead letters, and what is wrong with the project's files.
 
-        None is what is not known, as without Kafka.
+        None is what is not known, as without Kafka; for a ping, nothing ever waits.
         """
         letters: int | None = None
         with contextlib.suppress(kafka.KafkaUnavailableError):
